@@ -1,0 +1,45 @@
+"""What every test may use. Shapes and types in annotations are checked while tests run (UNIFIED_TYPECHECK=0: not)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# One thread a process: the suite runs several processes at once, and tiny models gain nothing from more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+if os.environ.get("UNIFIED_TYPECHECK", "1") != "0":
+    from jaxtyping import install_import_hook
+
+    install_import_hook(("unified", "decoders", "tasks"), "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none (torch is imported only if such a test was chosen)."""
+    needing = [item for item in items if item.get_closest_marker("gpu")]
+    if not needing:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in needing:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working tree."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data beside the repository: `UNIFIED_SHARED_DATA`, else `../shared/data`."""
+    place = Path(os.environ.get("UNIFIED_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not place.is_dir():
+        pytest.skip(f"no shared data at {place}; set UNIFIED_SHARED_DATA")
+    return place

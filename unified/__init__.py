@@ -1,0 +1,34 @@
+"""One diffusion transformer over future video and future actions.
+
+Importing this package is cheap: torch is loaded only when a name that needs it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from unified.model import ClassSpec, ModelConfig, UnifiedModel
+    from unified.queries import QUERIES, Query, get_query
+
+_HOMES = {
+    "ClassSpec": "unified.model",
+    "ModelConfig": "unified.model",
+    "UnifiedModel": "unified.model",
+    "QUERIES": "unified.queries",
+    "Query": "unified.queries",
+    "get_query": "unified.queries",
+}
+
+__all__ = ["QUERIES", "ClassSpec", "ModelConfig", "Query", "UnifiedModel", "__version__", "get_query"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unified' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,168 @@
+"""The `unified` program: finds the command, imports only that one, and turns errors into one line.
+
+Nothing here imports torch, so `unified --help` answers at once.
+"""
+
+import argparse
+import difflib
+import errno
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from types import FrameType
+from typing import Any, NoReturn
+
+import unified
+from unified.errors import UserError, unknown_name
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("unified.commands.demo", "the whole story, small: record, train, act, imagine, one HTML report"),
+    "record": ("unified.commands.record", "let an expert, a checkpoint or play act in environments; keep a dataset"),
+    "import": ("unified.commands.import_", "turn a dataset of another layout into a checked LeRobot v3 dataset"),
+    "fit": ("unified.training.cli", "train what a YAML file describes"),
+    "validate": ("unified.training.cli", "validation losses of a checkpoint"),
+    "test": ("unified.training.cli", "test metrics of a checkpoint"),
+    "predict": ("unified.training.cli", "predictions of a checkpoint"),
+    "evaluate": ("unified.commands.evaluate", "run a policy in a suite: success with intervals, films, a report"),
+    "generate": ("unified.commands.generate", "imagine the film that follows an observation"),
+    "doctor": ("unified.commands.doctor", "what this machine has and lacks, with the fix for each"),
+}
+TRAINING_VERBS = tuple(name for name, (module, _) in COMMANDS.items() if module == "unified.training.cli")
+DEBUG_VARIABLE = "UNIFIED_DEBUG"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line with the nearest right name."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
+        """Parse, and answer unknown options with the nearest known ones."""
+        parsed, unknown = self.parse_known_args(None if args is None else list(args), namespace)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            wrong = next((item for item in unknown if item.startswith("-")), unknown[0])
+            kind = "option" if wrong.startswith("-") else "argument"
+            self.error(f"unknown {kind} {wrong!r}.{_nearest(wrong.split('=')[0], options)}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line on stderr and exit with status 2."""
+        self.exit(2, f"unified: error: {message} See `{self.prog} --help`.\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            listing = ", ".join(choices)
+            raise argparse.ArgumentError(action, f"{value!r} is not one of {listing}.{_nearest(str(value), choices)}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Status: 0 done, 1 an error the message explains, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM. With `UNIFIED_DEBUG=1`
+    the traceback is shown too.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(arguments)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        _complain("interrupted.")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of our output went away (`unified ... | head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (UserError, OSError, MemoryError) as error:
+        message = _explain(error)
+        if message is None or os.environ.get(DEBUG_VARIABLE):
+            raise
+        _complain(message)
+        return 1
+
+
+def build_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of one command (not of the training verbs, which parse by themselves)."""
+    module = import_module(COMMANDS[name][0])
+    parser = CommandParser(prog=f"unified {name}", description=module.HELP, epilog=_epilog(module.EXAMPLES))
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
+    return parser
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_overview())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        sys.stdout.write(f"unified {unified.__version__}\n")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        kind = "option" if name.startswith("-") else "command"
+        _complain(f"{unknown_name(kind, name, [*COMMANDS, '--help', '--version'])} See `unified --help`.")
+        return 2
+    if name in TRAINING_VERBS:
+        return import_module(COMMANDS[name][0]).main([name, *rest])
+    try:
+        parsed = build_parser(name).parse_args(rest)
+    except SystemExit as stop:  # argparse ends with it after --help (0) and wrong usage (2)
+        return stop.code if isinstance(stop.code, int) else 1
+    signal.signal(signal.SIGTERM, _terminate)
+    return parsed.run(parsed)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # An exception, so that every `with` and `finally` on the way out cleans up and ends its worker processes.
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = "\n".join(f"  {name:<{width}}{text}" for name, (_, text) in COMMANDS.items())
+    return (
+        "usage: unified COMMAND [OPTIONS]\n\nOne model of future video and actions: policy, world model, film.\n\n"
+        f"commands:\n{lines}\n\n"
+        "options:\n  -h, --help     this text; `unified COMMAND --help` shows a command's own\n"
+        "  -V, --version  the version\n\n"
+        f"examples:\n  unified demo\n  unified doctor\n\n{DEBUG_VARIABLE}=1 shows tracebacks.\n"
+    )
+
+
+def _epilog(examples: str) -> str:
+    return "examples:\n" + "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+
+
+def _nearest(name: str, choices: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _explain(error: BaseException) -> str | None:
+    """One line for an error that the user or the machine caused; None if it may be our own fault."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}. Use fewer workers, a smaller batch or smaller images."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = error.filename or os.getcwd()
+        folder = place if os.path.isdir(place) else os.path.dirname(os.path.abspath(place))
+        free = shutil.disk_usage(folder if os.path.isdir(folder) else "/").free / 1e6
+        return f"disk full while writing {place}: {free:.0f} MB free there. Free some space and run again."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. ({DEBUG_VARIABLE}=1 shows where this came from.)"
+    return None
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"unified: error: {message}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
