@@ -1,0 +1,91 @@
+"""Action chunks: one token for each `actions_per_token` commands of a body."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from decoders.embodiment import EmbodimentLinear, Normalizer
+from unified.batch import ACTION, Batch, Observation
+from unified.errors import UserError
+from unified.sequence import Segment
+from unified.spec import DataSpec
+
+
+class ActionDecoder(nn.Module):
+    """Commands of any body as tokens and back, normalised and projected per embodiment; predicts the velocity.
+
+    Args:
+        dim: width of a token.
+        spec: the bodies and the length of a chunk.
+        actions_per_token: commands merged into one token; `action_horizon` must be a multiple.
+    """
+
+    predicts = "velocity"
+
+    def __init__(self, dim: int, spec: DataSpec, actions_per_token: int = 1):
+        super().__init__()
+        if spec.action_horizon % actions_per_token:
+            raise UserError(
+                f"action_horizon must be a multiple of actions_per_token ({actions_per_token}), got {spec.action_horizon}."
+            )
+        self.spec, self.actions_per_token = spec, actions_per_token
+        self.normalizer = Normalizer([body.action_dim for body in spec.embodiments], spec.action_dim)
+        features = actions_per_token * spec.action_dim
+        self.embed_linear = EmbodimentLinear(len(spec.embodiments), features, dim)
+        self.decode_linear = EmbodimentLinear(len(spec.embodiments), dim, features, zero=True)
+
+    def segment(self, name: str) -> Segment:
+        """One token every `actions_per_token` env steps from now; the whole chunk shares one diffusion time."""
+        times = torch.arange(0, self.spec.action_horizon, self.actions_per_token, dtype=torch.float32)
+        middle = torch.full_like(times, 0.5)
+        zeros = torch.zeros(len(times), dtype=torch.long)
+        return Segment(name, torch.stack([times, middle, middle], dim=1), kinds=zeros, groups=zeros)
+
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one sample's normalised actions."""
+        return (self.spec.action_horizon, self.spec.action_dim)
+
+    def time_index(self) -> tuple[int, ...]:
+        """Leading event dimensions that the diffusion times are aligned with: none, one time for all."""
+        return ()
+
+    def encode(self, batch: Batch) -> Float[Tensor, " batch action_horizon action_dim"]:
+        """The batch's actions, normalised.
+
+        Raises:
+            UserError: if the batch has none.
+        """
+        if batch.action is None:
+            raise UserError("This query needs actions, and the batch has none (Batch.action is None).")
+        return self.normalizer.normalize(batch.action, batch.observation.embodiment)
+
+    def to_data(
+        self, clean: Float[Tensor, " batch action_horizon action_dim"], observation: Observation
+    ) -> Float[Tensor, " batch action_horizon action_dim"]:
+        """Normalised actions to the body's own units."""
+        return self.normalizer.unnormalize(clean, observation.embodiment)
+
+    def is_pad(self, batch: Batch) -> Bool[Tensor, " batch action_horizon action_dim"]:
+        """True where there is nothing to learn: past the end of the episode, or a dimension the body lacks."""
+        pad = self.normalizer.is_pad[batch.observation.embodiment][:, None].expand(-1, self.spec.action_horizon, -1)
+        return pad if batch.action_is_pad is None else pad | batch.action_is_pad[:, :, None]
+
+    def embed(
+        self,
+        noisy: Float[Tensor, " batch action_horizon action_dim"],
+        observation: Observation,
+        context: Mapping[str, Tensor],
+    ) -> Float[Tensor, " batch token dim"]:
+        grouped = noisy.reshape(noisy.shape[0], -1, self.actions_per_token * noisy.shape[-1])
+        return self.embed_linear(grouped, observation.embodiment)
+
+    def decode(
+        self, tokens: Float[Tensor, " batch token dim"], observation: Observation
+    ) -> Float[Tensor, " batch action_horizon action_dim"]:
+        return self.decode_linear(tokens, observation.embodiment).reshape(tokens.shape[0], *self.event_shape())
+
+    def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> None:
+        """Normalise with these statistics of the data from now on."""
+        self.normalizer.set_stats(stats, ACTION, self.spec)

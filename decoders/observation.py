@@ -1,0 +1,77 @@
+"""What is observed: pictures through a small convolutional stem, proprio through a projection per embodiment."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from decoders.embodiment import EmbodimentLinear, Normalizer
+from unified.batch import PROPRIO, Observation
+from unified.errors import UserError
+from unified.sequence import Segment, grid_coordinates
+from unified.spec import DataSpec
+
+
+class ObservationEncoder(nn.Module):
+    """Observed frames to a grid of tokens each, proprio to one token per observed step.
+
+    Args:
+        dim: width of a token.
+        spec: cameras, image size, bodies and observed steps.
+        patch_size: pixels along the side of the square that becomes one token, a power of two.
+        width: channels of the first convolution; doubled with every halving of the picture.
+        channels: 3 for RGB.
+    """
+
+    def __init__(self, dim: int, spec: DataSpec, patch_size: int = 16, width: int = 64, channels: int = 3):
+        super().__init__()
+        height, image_width = spec.image_size
+        if height % patch_size or image_width % patch_size:
+            raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{image_width}.")
+        self.spec = spec
+        self.grid = (height // patch_size, image_width // patch_size)
+        self.stem = _stem(channels, width, dim, patch_size)
+        bodies = spec.embodiments
+        self.normalizer = Normalizer([body.proprio_dim for body in bodies], spec.proprio_dim)
+        self.proprio_linear = EmbodimentLinear(len(bodies), spec.proprio_dim, dim)
+
+    def segments(self) -> tuple[Segment, ...]:
+        """Pictures camera by camera, observed step by observed step, then the proprio tokens."""
+        steps, cameras = self.spec.n_obs_steps, len(self.spec.cameras)
+        times = [float((step + 1 - steps) * self.spec.obs_stride) for step in range(steps)]
+        rows, columns = self.grid
+        kinds = torch.arange(cameras).repeat_interleave(steps * rows * columns)
+        images = Segment("images", grid_coordinates(times, rows, columns).repeat(cameras, 1), kinds)
+        proprio = Segment("proprio", grid_coordinates(times, 1, 1), torch.zeros(steps, dtype=torch.long))
+        return images, proprio
+
+    def forward(self, observation: Observation) -> dict[str, Tensor]:
+        """Tokens by segment name, and "now": the last observed step's picture tokens (batch camera token dim)."""
+        images = observation.images
+        features = self.stem(images.flatten(0, 2).contiguous(memory_format=torch.channels_last))
+        tokens = features.flatten(2).transpose(1, 2).reshape(*images.shape[:3], -1, features.shape[1])
+        proprio = self.normalizer.normalize(observation.proprio, observation.embodiment)
+        return {
+            "images": tokens.flatten(1, 3),
+            "proprio": self.proprio_linear(proprio, observation.embodiment),
+            "now": tokens[:, :, -1],
+        }
+
+    def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> None:
+        """Normalise proprio with these statistics of the data from now on."""
+        self.normalizer.set_stats(stats, PROPRIO, self.spec)
+
+
+def _stem(channels: int, width: int, dim: int, patch_size: int) -> nn.Sequential:
+    """Overlapping convolutions that shrink a picture by `patch_size`: by up to 4 first, then by 2 at a time."""
+    if patch_size < 1 or patch_size & (patch_size - 1):
+        raise UserError(f"patch_size of the observation encoder must be a power of two, got {patch_size}.")
+    shrink = min(4, patch_size)
+    kernel = 2 * shrink if shrink > 1 else 1
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, kernel, stride=shrink, padding=shrink // 2)]
+    while shrink < patch_size:
+        layers += [nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, 2 * width, kernel_size=4, stride=2, padding=1)]
+        width, shrink = 2 * width, 2 * shrink
+    return nn.Sequential(*layers, nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, dim, kernel_size=1))
+

@@ -1,0 +1,95 @@
+"""What a dataset mixture looks like to a model: bodies, cameras, window lengths. Plain data, no torch."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unified.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """A body with its action space.
+
+    Attributes:
+        name: what datasets and checkpoints call it, for example "metaworld".
+        action_dim, proprio_dim: sizes of the vectors in the data.
+        cameras: camera names in the data (without "observation.images."), a subset of `DataSpec.cameras`.
+        control_dt: seconds per action.
+    """
+
+    name: str
+    action_dim: int
+    proprio_dim: int
+    cameras: tuple[str, ...]
+    control_dt: float
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Everything about the data that decides the shape of a model.
+
+    Attributes:
+        embodiments: the bodies, in the order of `Batch.embodiment` indices.
+        cameras: camera slots of a batch, in order; an embodiment without one has that slot masked.
+        image_size: height and width in pixels of every frame.
+        n_obs_steps: observed frames up to now, `obs_stride` env steps apart.
+        num_frames: future frames in a window, `frame_stride` env steps apart; the first is `frame_stride` ahead.
+        action_horizon: actions predicted together, the first is the one to execute now.
+    """
+
+    embodiments: tuple[Embodiment, ...]
+    cameras: tuple[str, ...]
+    image_size: tuple[int, int]
+    n_obs_steps: int = 1
+    obs_stride: int = 1
+    num_frames: int = 1
+    frame_stride: int = 8
+    action_horizon: int = 8
+
+    @property
+    def action_dim(self) -> int:
+        """Widest action vector; narrower ones are padded with zeros."""
+        return max(body.action_dim for body in self.embodiments)
+
+    @property
+    def proprio_dim(self) -> int:
+        """Widest proprio vector; narrower ones are padded with zeros."""
+        return max(body.proprio_dim for body in self.embodiments)
+
+    def index(self, embodiment: str) -> int:
+        """Position of an embodiment by name.
+
+        Raises:
+            UserError: if it is not one of this spec's, with the nearest right name.
+        """
+        names = [body.name for body in self.embodiments]
+        if embodiment not in names:
+            raise unknown_name("embodiment", embodiment, names)
+        return names.index(embodiment)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, strings and numbers, for YAML, JSON and checkpoints."""
+        return _plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
+        """The inverse of `to_dict`."""
+        bodies = tuple(Embodiment(**{**body, "cameras": tuple(body["cameras"])}) for body in values["embodiments"])
+        height, width = values["image_size"]
+        rest = {
+            **values,
+            "embodiments": bodies,
+            "cameras": tuple(values["cameras"]),
+            "image_size": (int(height), int(width)),
+        }
+        return cls(**rest)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
