@@ -1,0 +1,18 @@
+"""MuJoCo environments, reached as `gymnasium.make("sims:<id>")`; importing this package registers them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from sims.metaworld_tasks import TASKS as _METAWORLD_TASKS
+
+for _name in _METAWORLD_TASKS:
+    gymnasium.register(id=f"MetaWorld-{_name}", entry_point="sims.metaworld:MetaWorldEnv", kwargs={"task_name": _name})
+
+
+def expert(env: gymnasium.Env[Any, Any]) -> Callable[[Any, gymnasium.Env[Any, Any]], np.ndarray]:
+    """The scripted expert of an environment: `expert(obs, env) -> action`."""
+    policy = env.unwrapped.make_expert()  # pyright: ignore[reportAttributeAccessIssue]
+    return lambda observation, env: policy(observation)

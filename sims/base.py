@@ -1,0 +1,284 @@
+"""What every MuJoCo environment here shares: observations, episode bookkeeping, checks, state in one vector.
+
+A world subclasses `SimEnv`, hands it a model and its cameras, and fills in `_reset_world`, `_step_world`, `_proprio`
+and a scripted expert.
+"""
+
+import difflib
+import importlib.metadata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.error import InvalidAction, ResetNeeded
+from jaxtyping import Float, Float32, Float64, UInt8
+
+from sims.camera import CameraView
+from sims.renderer import MAX_IMAGE_SIZE, Renderer, make_renderer
+
+Observation = dict[str, Any]
+Policy = Callable[[Observation], np.ndarray]
+
+FILM_SIZE = 256
+_ACTION_TOLERANCE = 1e-5  # float32 rounding of a clipped action must not be an error
+_HEADER = 3  # elapsed steps, episode over, success
+
+
+class SimEnv(gymnasium.Env[Observation, np.ndarray]):
+    """A MuJoCo scene with cameras, an instruction and a scripted expert.
+
+    Attributes:
+        embodiment: name of the body; environments with the same name share action and proprio spaces.
+        task: the instruction in words; `task_description` is the same (the name LeRobot's evaluation asks for).
+        control_dt: seconds per action.
+        render_pixels: set to False to skip drawing in `reset` and `step`, which then repeat the last pictures.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}
+    embodiment: ClassVar[str]
+    proprio_size: ClassVar[int]
+    sim_state_size: ClassVar[int]
+    sim_state_spec: ClassVar[int] = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+    supersample: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        views: Mapping[str, CameraView],
+        action_space: gymnasium.spaces.Box,
+        task: str,
+        control_dt: float,
+        cameras: Sequence[str],
+        image_size: int,
+        max_env_steps: int,
+        render_mode: str | None = None,
+    ):
+        """Check the arguments and describe the spaces; nothing is drawn before the first `reset`.
+
+        Raises:
+            ValueError: unknown or repeated camera, image size out of range, no steps, unknown render mode.
+        """
+        self.model, self.data = model, data
+        self.views = dict(views)
+        self.cameras = _checked_cameras(cameras, self.views)
+        self.image_size = _checked_integer("image_size", image_size, 1, MAX_IMAGE_SIZE)
+        self.max_env_steps = _checked_integer("max_env_steps", max_env_steps, 1, 10**9)
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}.")
+        self.render_mode = render_mode
+        self.task = self.task_description = task
+        self.control_dt = control_dt
+        self.render_pixels = True
+        self.action_space = action_space
+        self.observation_space = _observation_space(self.cameras, self.image_size, self.proprio_size)
+        self._renderer: Renderer | None = None
+        self._pictures: dict[str, np.ndarray] = {}
+        self._elapsed = 0
+        self._is_over = True
+        self._is_success = False
+
+    # --- what a world fills in -----------------------------------------------------------------------------------
+
+    def _reset_world(self, seed: int) -> None:
+        """Put the scene into the initial state that belongs to this seed, whatever happened before."""
+        raise NotImplementedError
+
+    def _step_world(self, action: Float32[np.ndarray, " action"]) -> tuple[float, bool, dict[str, Any]]:
+        """Advance by `control_dt`; returns reward, success, further info."""
+        raise NotImplementedError
+
+    def _proprio(self) -> Float[np.ndarray, " proprio"]:
+        """What the body feels of itself."""
+        raise NotImplementedError
+
+    def _get_extra_state(self) -> Float64[np.ndarray, " extra"]:
+        """State that MuJoCo does not know (goals, phases, counters); empty by default."""
+        return np.empty(0)
+
+    def _set_extra_state(self, extra: Float64[np.ndarray, " extra"]) -> None:
+        """Take back what `_get_extra_state` gave; called before the kinematics are computed again."""
+
+    def _after_restore(self) -> None:
+        """Bring derived values up to date after `set_sim_state`."""
+
+    def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
+        """The scripted expert for this environment; it reads the full state, not the observation."""
+        raise NotImplementedError
+
+    def make_play(self, rng: np.random.Generator) -> Policy:
+        """An exploring policy whose actions are not a function of what is seen."""
+        raise NotImplementedError
+
+    # --- Gymnasium -----------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin the episode that belongs to `seed`, or the next one of the current random stream."""
+        super().reset(seed=seed)
+        self._reset_world(int(self.np_random.integers(2**31)) if seed is None else seed)
+        self._elapsed, self._is_over, self._is_success = 0, False, False
+        return self._observe(), {"is_success": False}
+
+    def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Execute one action. Success is reported in `info["is_success"]` and never ends the episode.
+
+        Raises:
+            ResetNeeded: the episode is over or has not begun.
+            InvalidAction: wrong shape, not finite or outside `action_space`; the scene has not moved.
+        """
+        if self._is_over:
+            raise ResetNeeded(f"The episode is over (max_env_steps={self.max_env_steps}); call reset() before step().")
+        reward, self._is_success, info = self._step_world(self._checked_action(action))
+        self._elapsed += 1
+        truncated = self._elapsed >= self.max_env_steps
+        self._is_over = truncated
+        return self._observe(), reward, False, truncated, {**info, "is_success": self._is_success}
+
+    def render(self) -> UInt8[np.ndarray, " size size 3"] | None:
+        """A picture from the first camera at film size, if the render mode asks for pictures."""
+        if self.render_mode is None:
+            return None
+        return self.render_frame(self.cameras[0] if self.cameras else next(iter(self.views)))
+
+    def close(self) -> None:
+        """Free the graphics buffers; pictures can still be had, by a new renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    # --- beyond Gymnasium ----------------------------------------------------------------------------------------
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What decides the numbers: simulator, task suite and this package."""
+        return {name: package_version(name) for name in ("mujoco", "gymnasium")} | {"sims": package_version("unified")}
+
+    def render_frame(self, camera: str, size: int = FILM_SIZE) -> UInt8[np.ndarray, " size size 3"]:
+        """A picture from any camera of this environment at any size.
+
+        Raises:
+            ValueError: unknown camera, or size out of range.
+        """
+        _checked_cameras([camera], self.views)
+        size = _checked_integer("size", size, 1, MAX_IMAGE_SIZE)
+        if self._renderer is None:
+            self._renderer = make_renderer(self.model, self.supersample)
+        return self._renderer.render(self.data, self.views[camera], size)
+
+    def observe(self) -> Observation:
+        """The observation of the present state, drawn anew whatever `render_pixels` says."""
+        self._pictures = {camera: self.render_frame(camera, self.image_size) for camera in self.cameras}
+        return self._observe_without_drawing()
+
+    def get_sim_state(self) -> Float64[np.ndarray, " sim_state"]:
+        """The complete state; `set_sim_state` continues from it to the bit.
+
+        Raises:
+            ResetNeeded: no episode has begun.
+        """
+        if self._is_over and self._elapsed == 0:
+            raise ResetNeeded("There is no state before the first reset(); call reset() before get_sim_state().")
+        physics = np.empty(mujoco.mj_stateSize(self.model, self.sim_state_spec))
+        mujoco.mj_getState(self.model, self.data, physics, self.sim_state_spec)
+        extra = self._get_extra_state()
+        vector = np.zeros(self.sim_state_size)
+        vector[:_HEADER] = self._elapsed, self._is_over, self._is_success
+        vector[_HEADER : _HEADER + len(physics)] = physics
+        vector[_HEADER + len(physics) : _HEADER + len(physics) + len(extra)] = extra
+        return vector
+
+    def set_sim_state(self, vector: Float64[np.ndarray, " sim_state"]) -> None:
+        """Go to a state saved by `get_sim_state` of this task, in this or another instance.
+
+        Raises:
+            ValueError: the vector has another shape or holds values that are not numbers.
+        """
+        vector = np.asarray(vector, np.float64)
+        if vector.shape != (self.sim_state_size,):
+            raise ValueError(
+                f"sim_state of {self.embodiment} must have shape ({self.sim_state_size},), got {vector.shape}."
+            )
+        physics = vector[_HEADER : _HEADER + mujoco.mj_stateSize(self.model, self.sim_state_spec)]
+        if not np.isfinite(physics).all():
+            raise ValueError("sim_state holds NaN or infinite values; it was not saved by get_sim_state().")
+        self._set_extra_state(vector[_HEADER + len(physics) :])
+        mujoco.mj_setState(self.model, self.data, physics, self.sim_state_spec)
+        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_setState(self.model, self.data, physics, self.sim_state_spec)  # the solver's warm start as it was
+        self._elapsed, self._is_over, self._is_success = int(vector[0]), bool(vector[1]), bool(vector[2])
+        self._after_restore()
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _observe(self) -> Observation:
+        if self.render_pixels:
+            return self.observe()
+        if not self._pictures:
+            blank = (self.image_size, self.image_size, 3)
+            self._pictures = {camera: np.zeros(blank, np.uint8) for camera in self.cameras}
+        return self._observe_without_drawing()
+
+    def _observe_without_drawing(self) -> Observation:
+        return {"pixels": dict(self._pictures), "agent_pos": self._proprio().astype(np.float32)}
+
+    def _checked_action(self, action: np.ndarray) -> Float32[np.ndarray, " action"]:
+        """The action as float32 inside the bounds."""
+        space = self.action_space
+        assert isinstance(space, gymnasium.spaces.Box)
+        try:
+            checked = np.asarray(action, np.float32)
+        except (TypeError, ValueError) as error:
+            raise InvalidAction(f"action must be an array of {space.shape[0]} numbers, got {action!r}.") from error
+        if checked.shape != space.shape:
+            raise InvalidAction(f"action must have shape {space.shape}, got {checked.shape}.")
+        if not np.isfinite(checked).all():
+            raise InvalidAction(f"action must be finite, got {checked.tolist()}.")
+        inside = np.clip(checked, space.low, space.high)
+        if np.abs(inside - checked).max() > _ACTION_TOLERANCE:
+            raise InvalidAction(
+                f"action must lie in [{space.low.min():g}, {space.high.max():g}], got {checked.tolist()}; "
+                "clip it to env.action_space."
+            )
+        return inside
+
+
+def package_version(name: str) -> str:
+    """Installed version of a distribution, or `unknown` in a plain checkout."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _observation_space(cameras: Sequence[str], image_size: int, proprio_size: int) -> gymnasium.spaces.Dict:
+    """The space of DESIGN 3.3; proprio is in metres or radians, so 100 is far outside."""
+    shape = (image_size, image_size, 3)
+    pixels = {camera: gymnasium.spaces.Box(0, 255, shape, np.uint8) for camera in cameras}
+    proprio = gymnasium.spaces.Box(-100.0, 100.0, (proprio_size,), np.float32)
+    return gymnasium.spaces.Dict({"pixels": gymnasium.spaces.Dict(pixels), "agent_pos": proprio})
+
+
+def _checked_cameras(cameras: Iterable[str], views: Mapping[str, CameraView]) -> tuple[str, ...]:
+    """The cameras as a tuple, each known and named once."""
+    if isinstance(cameras, str):
+        raise ValueError(f"cameras must be a list of names, got the text {cameras!r}; write [{cameras!r}].")
+    chosen = tuple(cameras)
+    for camera in chosen:
+        if camera not in views:
+            nearest = difflib.get_close_matches(str(camera), views, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"Unknown camera {camera!r}.{hint} Known: {', '.join(views)}.")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"cameras names one twice: {', '.join(chosen)}.")
+    return chosen
+
+
+def _checked_integer(name: str, value: int, low: int, high: int) -> int:
+    """The value as an int between the bounds, both allowed."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}.")
+    return int(value)
