@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sims.camera import CameraView
-from sims.gl import INSTALL_HINT, GLUnavailableError, backend, shared_context
+from sims.gl import GLUnavailableError, backend, shared_context
 from sims.raycast import RayRenderer
 
 MAX_IMAGE_SIZE = 2048
