@@ -40,7 +40,9 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
-    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, args: Iterable[str] | None = None, namespace: Any = None
+    ) -> Any:
         """Parse, and answer unknown options with the nearest known ones."""
         parsed, unknown = self.parse_known_args(None if args is None else list(args), namespace)
         if unknown:
@@ -105,8 +107,9 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        kind = "option" if name.startswith("-") else "command"
-        _complain(f"{unknown_name(kind, name, [*COMMANDS, '--help', '--version'])} See `unified --help`.")
+        is_option = name.startswith("-")
+        error = unknown_name("option", name, ("--help", "--version")) if is_option else None
+        _complain(f"{error or unknown_name('command', name, COMMANDS)} See `unified --help`.")
         return 2
     if name in TRAINING_VERBS:
         return import_module(COMMANDS[name][0]).main([name, *rest])
