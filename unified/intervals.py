@@ -1,0 +1,84 @@
+"""How sure a success rate is: exact and approximate 95 % intervals of proportions and of their weighted means."""
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion: right on average, never outside [0, 1], no width zero at 0 or all.
+
+    Raises:
+        ValueError: if the counts are impossible.
+
+    Source: Wilson (1927); Brown, Cai and DasGupta (2001) recommend it for small samples.
+    """
+    _check_counts(successes, trials)
+    if trials == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate, weight = successes / trials, z * z / trials
+    centre = (rate + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(rate * (1 - rate) / trials + weight / (4 * trials))
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return low, high
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a proportion: at least `confidence` for every true rate, therefore wider than Wilson's.
+
+    Raises:
+        ValueError: if the counts are impossible.
+
+    Source: Clopper and Pearson (1934); the limits are where a binomial tail holds half of what is left.
+    """
+    _check_counts(successes, trials)
+    tail = (1 - confidence) / 2
+    low, high = 0.0, 1.0
+    if successes > 0:
+        low = _root(lambda rate: 1 - _binomial_cdf(successes - 1, trials, rate) - tail)
+    if successes < trials:
+        high = _root(lambda rate: tail - _binomial_cdf(successes, trials, rate))
+    return low, high
+
+
+def weighted_mean_interval(
+    rates: Sequence[float], intervals: Sequence[tuple[float, float]], weights: Sequence[float]
+) -> tuple[float, float]:
+    """The interval of a weighted sum of independent rates from their own intervals (weights sum to one).
+
+    Source: Zou and Donner (2008), "method of variance estimates recovery" (MOVER), with Wilson limits inside.
+    """
+    mean = sum(weight * rate for weight, rate in zip(weights, rates, strict=True))
+    parts = list(zip(weights, rates, intervals, strict=True))
+    below = math.sqrt(sum((weight * (rate - low)) ** 2 for weight, rate, (low, _) in parts))
+    above = math.sqrt(sum((weight * (high - rate)) ** 2 for weight, rate, (_, high) in parts))
+    return max(0.0, mean - below), min(1.0, mean + above)
+
+
+def _check_counts(successes: int, trials: int) -> None:
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes must lie between 0 and trials ({trials}), got {successes}")
+
+
+def _binomial_cdf(count: int, trials: int, rate: float) -> float:
+    """P(X <= count) for X ~ Binomial(trials, rate), summed in logarithms so that many trials do not underflow."""
+    if rate <= 0.0:
+        return 1.0
+    if rate >= 1.0:
+        return 1.0 if count >= trials else 0.0
+    log_rate, log_rest, log_total = math.log(rate), math.log1p(-rate), math.lgamma(trials + 1)
+    return math.fsum(
+        math.exp(log_total - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_rate + (trials - k) * log_rest)
+        for k in range(count + 1)
+    )
+
+
+def _root(rising: Callable[[float], float]) -> float:
+    """Where a rising function on [0, 1] crosses zero, by bisection to double precision."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
+    return (low + high) / 2

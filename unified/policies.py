@@ -1,0 +1,194 @@
+"""A trained model as a policy: observations of environments in, action chunks out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unified.batch import Batch, Observation, images_to_float
+from unified.episodes import Decision, PolicyNeeds
+from unified.errors import UserError
+from unified.model import UnifiedModel
+from unified.spec import DataSpec, Embodiment
+
+
+class ModelPolicy:
+    """Answers the `policy` query for environments of one embodiment.
+
+    The noise of a decision comes from (seed, episode, number of the decision), so that it does not depend on which
+    other environments are answered in the same call.
+
+    Args:
+        model: in evaluation mode from here on.
+        embodiment: the body that acts, one of the model's.
+        num_steps: denoise steps; 1 gives the mean of what is possible, which is as good for a single best action.
+        n_action_steps: actions executed before the next decision, at most the model's `action_horizon`.
+        guidance: see `UnifiedModel.sample`.
+        seed: seed of the noise.
+        device: where the model runs; by default where it is.
+        bf16: run in bfloat16; by default on where there is an accelerator (on a CPU it is slower for small batches).
+        max_batch: most decisions in one call of the model.
+
+    Raises:
+        UserError: if the model was not trained for this embodiment or predicts fewer actions than asked for.
+    """
+
+    def __init__(
+        self,
+        model: UnifiedModel,
+        embodiment: str,
+        num_steps: int = 1,
+        n_action_steps: int = 4,
+        guidance: float = 1.0,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+        bf16: bool | None = None,
+        max_batch: int = 256,
+    ) -> None:
+        spec = model.spec
+        self.body = spec.embodiments[spec.index(embodiment)]
+        if not 1 <= n_action_steps <= spec.action_horizon:
+            raise UserError(
+                f"n_action_steps must be between 1 and the model's action_horizon ({spec.action_horizon}), "
+                f"got {n_action_steps}."
+            )
+        self.model = model.eval() if device is None else model.eval().to(device)
+        self.device = next(self.model.parameters()).device
+        self._bf16 = self.device.type != "cpu" if bf16 is None else bf16
+        self._num_steps, self._guidance, self._seed, self._max_batch = num_steps, guidance, seed, max_batch
+        self.needs = PolicyNeeds(
+            cameras=self.body.cameras,
+            image_size=spec.image_size[0],
+            n_action_steps=n_action_steps,
+            observation_offsets=tuple(-spec.obs_stride * back for back in reversed(range(spec.n_obs_steps))),
+        )
+
+    def act(
+        self, decisions: Sequence[Decision], keys: Sequence[tuple[int, int]]
+    ) -> list[Float[np.ndarray, " n_action_steps action_dim"]]:
+        """Answer decisions (see `unified.rollout.Policy`).
+
+        Raises:
+            UserError: if an observation does not fit what the model was trained on.
+        """
+        chunks: list[Float[np.ndarray, " n_action_steps action_dim"]] = []
+        for start in range(0, len(decisions), self._max_batch):
+            rows = slice(start, start + self._max_batch)
+            chunks += list(self._act(decisions[rows], keys[rows]))
+        return chunks
+
+    @torch.no_grad()
+    def _act(
+        self, decisions: Sequence[Decision], keys: Sequence[tuple[int, int]]
+    ) -> Float[np.ndarray, " batch n_action_steps action_dim"]:
+        for decision in decisions:
+            self._check(decision)
+        observation = collate(
+            [decision.observation for decision in decisions],
+            [decision.task for decision in decisions],
+            self.body.name,
+            self.model.spec,
+        )
+        noise = {"action": torch.stack([self._noise(key) for key in keys])}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            answer = self.model.sample(
+                Batch(observation).to(self.device),
+                "policy",
+                num_steps=self._num_steps,
+                guidance=self._guidance,
+                noise={name: value.to(self.device) for name, value in noise.items()},
+            )
+        return answer["action"][:, : self.needs.n_action_steps, : self.body.action_dim].float().cpu().numpy()
+
+    def _noise(self, key: tuple[int, int]) -> Tensor:
+        state = np.random.SeedSequence([self._seed, *key]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
+        return torch.randn(self.model.decoders["action"].event_shape(), generator=generator)  # pyright: ignore[reportCallIssue]
+
+    def _check(self, decision: Decision) -> None:
+        if decision.embodiment != self.body.name:
+            raise UserError(f"This policy moves {self.body.name!r}, the environment is {decision.embodiment!r}.")
+        width = decision.observation["agent_pos"].shape[-1]
+        if (width, decision.action_dim) != (self.body.proprio_dim, self.body.action_dim):
+            raise UserError(
+                f"The environment measures {width} numbers and takes {decision.action_dim} actions; this checkpoint's "
+                f"{self.body.name!r} has {self.body.proprio_dim} and {self.body.action_dim}."
+            )
+        if not np.isfinite(decision.observation["agent_pos"]).all():
+            raise UserError(f"The environment's agent_pos is not finite: {decision.observation['agent_pos'][-1]}.")
+
+
+def collate(
+    observations: Sequence[dict[str, Any]], tasks: Sequence[str], embodiment: str, spec: DataSpec
+) -> Observation:
+    """Observations of environments as a model takes them: cameras in the model's order, widths padded with zeros.
+
+    Args:
+        observations: of one embodiment, {"pixels": {camera: uint8 (obs_step, H, W, 3)}, "agent_pos": (obs_step, P)}.
+        tasks: the instructions.
+        embodiment: name of the body.
+        spec: of the model.
+    """
+    index = spec.index(embodiment)
+    body, count = spec.embodiments[index], len(observations)
+    images = np.zeros((count, len(spec.cameras), spec.n_obs_steps, *spec.image_size, 3), np.uint8)
+    for slot, camera in enumerate(spec.cameras):
+        if camera in body.cameras:
+            images[:, slot] = np.stack([observation["pixels"][camera] for observation in observations])
+    proprio = np.zeros((count, spec.n_obs_steps, spec.proprio_dim), np.float32)
+    proprio[..., : body.proprio_dim] = np.stack([observation["agent_pos"] for observation in observations])
+    is_pad = torch.tensor([camera not in body.cameras for camera in spec.cameras])
+    return Observation(
+        images=images_to_float(torch.from_numpy(images).movedim(-1, -3)),
+        proprio=torch.from_numpy(proprio),
+        embodiment=torch.full((count,), index),
+        task=tuple(tasks),
+        camera_is_pad=is_pad.expand(count, -1).clone() if is_pad.any() else None,
+    )
+
+
+def check_suite_fits(spec: DataSpec, embodiment: Embodiment, cameras: Sequence[str], where: str) -> None:
+    """Whether environments offer what a checkpoint looks at and moves.
+
+    Args:
+        spec: of the checkpoint.
+        embodiment: the environment's body: its name and sizes.
+        cameras: names of the cameras that the environment can draw.
+        where: what is being judged, for the message.
+
+    Raises:
+        UserError: naming what does not fit, and the way out.
+    """
+    names = [body.name for body in spec.embodiments]
+    if embodiment.name not in names:
+        raise UserError(
+            f"{where} moves the embodiment {embodiment.name!r}; this checkpoint was trained for {', '.join(names)}. "
+            "Choose a suite of one of these, or train on a recording of this suite (`unified record --suite ...`)."
+        )
+    body = spec.embodiments[names.index(embodiment.name)]
+    missing = [camera for camera in body.cameras if camera not in cameras]
+    if missing:
+        raise UserError(
+            f"This checkpoint looks through {', '.join(body.cameras)}; {where} has no camera {', '.join(missing)} "
+            f"(it has {', '.join(cameras)}). Train on these cameras, or judge on the suite that was recorded."
+        )
+    if (body.proprio_dim, body.action_dim) != (embodiment.proprio_dim, embodiment.action_dim):
+        raise UserError(
+            f"{where} measures {embodiment.proprio_dim} numbers and takes {embodiment.action_dim} actions; this "
+            f"checkpoint's {body.name!r} has {body.proprio_dim} and {body.action_dim}. Was the data recorded elsewhere?"
+        )
+
+
+def load_model(path: str | Path) -> UnifiedModel:
+    """A model from a pretrained folder, a run directory that holds one, or a Lightning .ckpt of ours.
+
+    Raises:
+        UserError: if there is nothing that can be loaded.
+    """
+    from unified.checkpoint import load_checkpoint
+
+    return load_checkpoint(Path(path))
