@@ -18,6 +18,13 @@ if os.environ.get("UNIFIED_TYPECHECK", "1") != "0":
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_configure() -> None:
+    """Draw with the renderer that the commands would choose here."""
+    from unified.rendering import configure_rendering
+
+    configure_rendering(announce=False)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none (torch is imported only if such a test was chosen)."""
     needing = [item for item in items if item.get_closest_marker("gpu")]

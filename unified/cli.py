@@ -7,6 +7,7 @@ import argparse
 import difflib
 import errno
 import os
+import select
 import shutil
 import signal
 import sys
@@ -77,16 +78,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted.")
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader of our output went away (`unified ... | head`): nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except (UserError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and _is_reader_gone():
+            # `unified ... | head`: nothing to say, and nobody to say it to.
+            _drop_output()
+            return 128 + signal.SIGPIPE
         message = _explain(error)
         if message is None or os.environ.get(DEBUG_VARIABLE):
             raise
         _complain(message)
         return 1
+    finally:
+        _drop_output_if_unwritable()
 
 
 def build_parser(name: str) -> argparse.ArgumentParser:
@@ -161,6 +164,25 @@ def _explain(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. ({DEBUG_VARIABLE}=1 shows where this came from.)"
     return None
+
+
+def _is_reader_gone() -> bool:
+    """Whether stdout is a pipe that nobody reads any more (a worker's broken pipe is another matter)."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _drop_output_if_unwritable() -> None:
+    # Otherwise the interpreter would try to write the rest on its way out and end with status 120 and a traceback.
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:

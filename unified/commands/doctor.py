@@ -247,7 +247,7 @@ def check_film() -> Finding:
     import av
     import numpy as np
 
-    memory = io.BytesIO()
+    memory, count = io.BytesIO(), 0
     try:
         with av.open(memory, "w", format="mp4") as output:
             stream: Any = output.add_stream("libx264", rate=10)
