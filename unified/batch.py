@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-IMAGES = "observation.images."
-PROPRIO = "observation.state"
-SIM_STATE = "observation.sim_state"
-ACTION = "action"
-EXPERT_ACTION = "expert_action"
+from unified.spec import ACTION as ACTION
+from unified.spec import EXPERT_ACTION as EXPERT_ACTION
+from unified.spec import IMAGES as IMAGES
+from unified.spec import PROPRIO as PROPRIO
+from unified.spec import SIM_STATE as SIM_STATE
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,13 @@ from typing import Any
 
 from unified.errors import unknown_name
 
+# Names of features in data sets, LeRobot's where it has one.
+IMAGES = "observation.images."
+PROPRIO = "observation.state"
+SIM_STATE = "observation.sim_state"
+ACTION = "action"
+EXPERT_ACTION = "expert_action"
+
 
 @dataclass(frozen=True)
 class Embodiment:

@@ -1,0 +1,281 @@
+"""Training and validation windows of a mixture of data sets, as a LightningDataModule."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from unified.batch import Batch
+from unified.data.cache import Cache
+from unified.data.source import Recording, Source, open_recording
+from unified.data.stats import Stats, embodiment_stats
+from unified.data.windows import BatchReader, WindowDataset, Windows, WindowSampler, WindowSource
+from unified.errors import UserError
+from unified.spec import DataSpec, Embodiment
+
+_TRAIN, _VALIDATION = 0, 1
+
+
+class WindowLoader:
+    """Batches from number `position` on, `num_batches` of them an epoch.
+
+    Not a torch DataLoader, so that Lightning injects no sampler: the batches already differ from rank to rank. Inside,
+    one reads, with worker processes if asked for. `position` tells how many batches training has used; without a
+    trainer the loader counts those that it gave out.
+    """
+
+    def __init__(
+        self,
+        reader: BatchReader,
+        num_batches: int,
+        num_workers: int = 0,
+        position: Callable[[], int] | None = None,
+        pin_memory: bool = False,
+        multiprocessing_context: str | None = None,
+    ) -> None:
+        self.num_batches = num_batches
+        self._position = position
+        self._given = 0
+        self._span = _Span()
+        self._loader = DataLoader(
+            reader,  # pyright: ignore[reportArgumentType]
+            batch_size=None,
+            sampler=self._span,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=pin_memory,
+            multiprocessing_context=multiprocessing_context if num_workers else None,
+        )
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[Windows]:
+        self._given = self.position()
+        self._span.numbers = range(self._given, self._given + self.num_batches)
+        for windows in self._loader:
+            self._given += 1
+            yield windows
+
+    def position(self) -> int:
+        """Number of the global batch that comes next."""
+        return self._given if self._position is None else self._position()
+
+    def state_dict(self) -> dict[str, int]:
+        """Where to go on; makes this loader resumable in Lightning's sense."""
+        return {"position": self.position()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on there. Under a trainer its own progress, restored from the same checkpoint, decides."""
+        self._given = int(state_dict["position"])
+
+
+class _Span:
+    """The sampler of the inner loader: batch numbers of the coming epoch."""
+
+    numbers = range(0)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+class WindowDataModule(pl.LightningDataModule):
+    """Windows of several LeRobot data sets, mixed by weight and padded to one shape.
+
+    Batch k of the whole run is a function of (seed, k): resuming gives the batches that would have come, and W
+    processes together read the batch that one process would have read.
+
+    Args:
+        sources: the data sets; each is a block with `root` and options, see `Source`.
+        image_size: height and width in pixels of every frame; one number for squares. Other sizes are scaled to it.
+        n_obs_steps: observed frames, `obs_stride` env steps apart.
+        num_frames: future frames, `frame_stride` env steps apart.
+        action_horizon: actions of a window.
+        batch_size: of all processes together.
+        num_workers: processes that read ahead; reading is fast enough for most models without any.
+        holdout: share of every source's episodes kept for validation, whole ones.
+        steps_per_epoch: batches in an epoch; default: as many as the training frames fill once.
+        val_batches: validation batches, always the same windows.
+    """
+
+    def __init__(
+        self,
+        sources: list[Source],
+        image_size: int | tuple[int, int] = 64,
+        n_obs_steps: int = 1,
+        obs_stride: int = 1,
+        num_frames: int = 1,
+        frame_stride: int = 8,
+        action_horizon: int = 8,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        holdout: float = 0.1,
+        seed: int = 0,
+        steps_per_epoch: int | None = None,
+        val_batches: int = 8,
+    ) -> None:
+        super().__init__()
+        _check_positive(
+            image_size=min(image_size) if isinstance(image_size, Sequence) else image_size,
+            n_obs_steps=n_obs_steps,
+            obs_stride=obs_stride,
+            num_frames=num_frames,
+            frame_stride=frame_stride,
+            action_horizon=action_horizon,
+            batch_size=batch_size,
+            val_batches=val_batches,
+            steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
+        )
+        if not 0 <= holdout < 1:
+            raise UserError(f"holdout must be at least 0 and below 1, got {holdout}.")
+        if not sources:
+            raise UserError(
+                "data.sources is empty: name at least one data set, for example `--data.sources '[{root: DIR}]'`."
+            )
+        self.batch_size, self.num_workers, self.holdout, self.seed = batch_size, num_workers, holdout, seed
+        self.steps_per_epoch, self.val_batches = steps_per_epoch, val_batches
+        self._recordings = [open_recording(source) for source in sources]
+        self.spec = _make_spec(
+            self._recordings,
+            image_size=(image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1]),
+            n_obs_steps=n_obs_steps,
+            obs_stride=obs_stride,
+            num_frames=num_frames,
+            frame_stride=frame_stride,
+            action_horizon=action_horizon,
+        )
+        self.train_windows: WindowDataset | None = None
+        self.val_windows: WindowDataset | None = None
+        self.stats: Stats = {}
+
+    def prepare_data(self) -> None:
+        """Decode what is not decoded yet; Lightning calls this in one process of a machine."""
+        self._open_caches()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Map the caches, split the episodes and compute `stats`. Calling it again does nothing."""
+        if self.train_windows is not None:
+            return
+        caches = self._open_caches()
+        splits = [_split(cache, self.holdout, self.seed) for cache in caches]
+        train = [
+            self._source(number, cache, split[0])
+            for number, (cache, split) in enumerate(zip(caches, splits, strict=True))
+        ]
+        val = [
+            self._source(number, cache, split[1])
+            for number, (cache, split) in enumerate(zip(caches, splits, strict=True))
+        ]
+        val = [source for source in val if len(source.frames)]
+        self.stats = embodiment_stats([(s.embodiment, s.cache.action, s.cache.proprio, s.frames) for s in train])
+        self.train_windows = WindowDataset(train, self.spec)
+        self.val_windows = WindowDataset(val, self.spec) if val else None
+
+    def train_dataloader(self) -> WindowLoader:
+        """Random windows of the training episodes."""
+        self.setup()
+        assert self.train_windows is not None
+        frames = sum(len(source.frames) for source in self.train_windows.sources)
+        steps = self.steps_per_epoch or math.ceil(frames / self.batch_size)
+        return self._loader(self.train_windows, _TRAIN, steps, self._batches_trained if self.trainer else None)
+
+    def val_dataloader(self) -> WindowLoader | list[Any]:
+        """The same windows of the held-out episodes every time; an empty list where nothing is held out."""
+        self.setup()
+        if self.val_windows is None:
+            return []
+        return self._loader(self.val_windows, _VALIDATION, self.val_batches, lambda: 0)
+
+    def test_dataloader(self) -> WindowLoader | list[Any]:
+        """The validation windows."""
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> WindowLoader | list[Any]:
+        """The validation windows."""
+        return self.val_dataloader()
+
+    def on_after_batch_transfer(self, batch: Windows | Batch, dataloader_idx: int) -> Batch:
+        """Make floats of pixels where the model is, not where the disk is."""
+        return batch.to_batch() if isinstance(batch, Windows) else batch
+
+    def _open_caches(self) -> list[Cache]:
+        return [Cache.open(recording, self.spec.image_size) for recording in self._recordings]
+
+    def _source(self, number: int, cache: Cache, frames: np.ndarray) -> WindowSource:
+        recording = self._recordings[number]
+        return WindowSource(
+            cache=cache,
+            frames=frames,
+            embodiment=recording.embodiment,
+            frame_stride=recording.source.frame_stride or self.spec.frame_stride,
+            weight=recording.source.weight,
+            is_demonstration=recording.is_demonstration,
+        )
+
+    def _loader(
+        self, dataset: WindowDataset, stream: int, steps: int, position: Callable[[], int] | None
+    ) -> WindowLoader:
+        rank, world_size, on_gpu = 0, 1, False
+        if self.trainer is not None:
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+            on_gpu = self.trainer.strategy.root_device.type == "cuda"
+        if self.batch_size % world_size:
+            raise UserError(
+                f"data.batch_size counts all processes together and must divide by their number ({world_size}), "
+                f"got {self.batch_size}; {self.batch_size // world_size * world_size or world_size} would do."
+            )
+        sampler = WindowSampler(dataset.sources, self.batch_size, self.seed, stream)
+        reader = BatchReader(dataset, sampler, rank, world_size)
+        return WindowLoader(reader, steps, self.num_workers, position, pin_memory=on_gpu and torch.cuda.is_available())
+
+    def _batches_trained(self) -> int:
+        assert self.trainer is not None
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        return progress.processed  # pyright: ignore[reportAttributeAccessIssue] -- a _ProcessedTracker at run time
+
+
+def _make_spec(recordings: Sequence[Recording], **windows: Any) -> DataSpec:
+    """One entry for every body, cameras in the order of the sources.
+
+    Raises:
+        UserError: if sources that claim the same body differ in sizes or rate.
+    """
+    bodies: dict[str, Embodiment] = {}
+    for recording in recordings:
+        cameras = tuple(recording.cameras)
+        body = Embodiment(recording.embodiment, recording.action_dim, recording.proprio_dim, cameras, 1 / recording.fps)
+        other = bodies.get(body.name, body)
+        for what in ("action_dim", "proprio_dim", "control_dt"):
+            if getattr(body, what) != getattr(other, what):
+                raise UserError(
+                    f"{recording.root} has {what} {getattr(body, what):g}, but another source of embodiment "
+                    f"{body.name!r} has {getattr(other, what):g}. Give one of them another name with `embodiment:`."
+                )
+        every = tuple(dict.fromkeys(other.cameras + cameras))
+        bodies[body.name] = Embodiment(body.name, body.action_dim, body.proprio_dim, every, body.control_dt)
+    slots = tuple(dict.fromkeys(camera for body in bodies.values() for camera in body.cameras))
+    return DataSpec(embodiments=tuple(bodies.values()), cameras=slots, **windows)
+
+
+def _split(cache: Cache, holdout: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of training and of validation episodes; an episode's lot is drawn from (seed, its number) alone."""
+    lots = [hashlib.sha256(f"{seed}/{index}".encode()).digest() for index in cache.episode_index.tolist()]
+    num_held = round(holdout * len(lots)) if len(lots) > 1 else 0
+    num_held = min(max(num_held, 1 if holdout > 0 and len(lots) > 1 else 0), len(lots) - 1)
+    held = set(sorted(range(len(lots)), key=lots.__getitem__)[:num_held])
+    is_held = np.repeat([number in held for number in range(len(lots))], np.diff(cache.bounds))
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+
+
+def _check_positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise UserError(f"data.{name} must be at least 1, got {value}.")

@@ -1,0 +1,326 @@
+"""A recorded data set as it lies on disk: LeRobot v3 metadata, read without importing LeRobot (12 CPU seconds)."""
+
+import json
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from unified.data import layout
+from unified.errors import DataError, UserError, unknown_name
+from unified.spec import ACTION, EXPERT_ACTION, IMAGES, PROPRIO
+
+
+@dataclass
+class Source:
+    """A data set to train on and how to use it; one block of the YAML.
+
+    Attributes:
+        root: a local LeRobot v3 folder, or a Hub id (user/name) where there is no such folder.
+        weight: share of the training windows, relative to the other sources'.
+        embodiment: name of the body; default: the one stored by `unified record`, else LeRobot's robot_type.
+        cameras: names without "observation.images."; default: all.
+        is_demonstration: False for play, from which no policy is learned; default: as recorded, else True.
+        episodes: use only these; default: all.
+        frame_stride: env steps between future frames, where the rate differs from the other sources'.
+    """
+
+    root: str
+    weight: float = 1.0
+    embodiment: str | None = None
+    cameras: list[str] | None = None
+    is_demonstration: bool | None = None
+    episodes: list[int] | None = None
+    frame_stride: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise UserError(
+                f"weight of {self.root} must be a positive number, got {self.weight}; remove the source instead."
+            )
+        if self.frame_stride is not None and self.frame_stride < 1:
+            raise UserError(f"frame_stride of {self.root} must be at least 1, got {self.frame_stride}.")
+
+
+@dataclass(frozen=True)
+class Film:
+    """The part of an mp4 that shows one episode, in seconds; the first frame is shown at `start`."""
+
+    path: Path
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Where one episode lies: rows of a parquet file and, for each camera that is a video, a part of an mp4."""
+
+    index: int
+    length: int
+    table: Path
+    films: dict[str, Film]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a LeRobot v3 folder says about itself and which part of it a `Source` asks for. Nothing is decoded yet.
+
+    Attributes:
+        cameras: camera name to feature key, in the order of use.
+        action_dim, proprio_dim: sizes of `action` and `observation.state`.
+        has_expert: whether there is an `expert_action` beside the executed one.
+    """
+
+    source: Source
+    root: Path
+    info: dict[str, Any]
+    fps: float
+    cameras: dict[str, str]
+    action_dim: int
+    proprio_dim: int
+    has_expert: bool
+    embodiment: str
+    is_demonstration: bool
+
+    def is_video(self, camera: str) -> bool:
+        """Whether a camera's frames lie in mp4 files; otherwise they are pictures inside the table."""
+        return self.info["features"][self.cameras[camera]]["dtype"] == "video"
+
+    def source_files(self) -> list[Path]:
+        """All files that hold data or say how to read it, sorted by path.
+
+        Raises:
+            DataError: if there is no data at all.
+        """
+        folders = [self.root / name for name in ("data", "meta", "videos")]
+        files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+        if not any(path.suffix == ".parquet" and path.is_relative_to(self.root / "data") for path in files):
+            raise DataError(
+                f"{self.root}/data holds no .parquet file: the data set is incomplete; copy or record it again."
+            )
+        return files
+
+    def episodes(self) -> list[Episode]:
+        """The episodes the source asks for, by rising index.
+
+        Raises:
+            DataError: if the metadata contradict themselves or a file is missing.
+            UserError: if an asked-for episode does not exist.
+        """
+        every = self.all_episodes()
+        if self.source.episodes is None:
+            return every
+        known = {episode.index: episode for episode in every}
+        missing = sorted(set(self.source.episodes) - set(known))
+        if missing:
+            raise UserError(
+                f"{self.root} has no episodes {missing[:5]}; it has {len(known)}, from {min(known)} to {max(known)}."
+            )
+        return [known[index] for index in sorted(set(self.source.episodes))]
+
+    def all_episodes(self) -> list[Episode]:
+        """Every episode of the folder, by rising index; see `episodes`."""
+        files = sorted((self.root / "meta" / "episodes").rglob("*.parquet"))
+        rows = [row for file in files for row in read_parquet(file, self._episode_columns()).to_pylist()]
+        # A killed recording may have left an episode beyond the number in info.json; LeRobot ignores it as well.
+        rows = [row for row in rows if row["episode_index"] < self.info["total_episodes"]]
+        rows.sort(key=lambda row: row["episode_index"])
+        if [row["episode_index"] for row in rows] != list(range(self.info["total_episodes"])):
+            raise DataError(
+                f"{self.root}/meta/episodes lists {len(rows)} episodes, but meta/info.json says "
+                f"{self.info['total_episodes']}: the data set is incomplete; copy or record it again."
+            )
+        total = sum(row["length"] for row in rows)
+        if total != self.info["total_frames"]:
+            promised = self.info["total_frames"]
+            raise DataError(f"{self.root}/meta/episodes adds up to {total} frames, but meta/info.json says {promised}.")
+        return [self._episode(row) for row in rows]
+
+    def _episode_columns(self) -> list[str]:
+        columns = ["episode_index", "length", "data/chunk_index", "data/file_index"]
+        for camera, key in self.cameras.items():
+            if self.is_video(camera):
+                columns += [
+                    f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
+                ]
+        return columns
+
+    def _episode(self, row: dict[str, Any]) -> Episode:
+        index = row["episode_index"]
+        table = self._file("data_path", index, chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+        films = {}
+        for camera, key in self.cameras.items():
+            if self.is_video(camera):
+                place = {name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")}
+                path = self._file("video_path", index, video_key=key, **place)
+                films[camera] = Film(path, row[f"videos/{key}/from_timestamp"], row[f"videos/{key}/to_timestamp"])
+        return Episode(index, row["length"], table, films)
+
+    def _file(self, template: str, episode: int, **values: Any) -> Path:
+        relative = PurePosixPath(self.info[template].format(**values))
+        if relative.is_absolute() or ".." in relative.parts:
+            raise DataError(f"{self.root}/meta/info.json: {template} leads outside the data set ({relative}).")
+        path = self.root / relative
+        if not path.is_file():
+            raise DataError(f"{path} is missing; episode {episode} needs it. Copy or record the data set again.")
+        return path
+
+
+def open_recording(source: Source) -> Recording:
+    """Read the metadata of a source and check that it can answer what is asked of it.
+
+    Raises:
+        UserError: for a folder that is not there, another format version, an unknown camera, missing features.
+    """
+    root = resolve_root(source.root)
+    info = _read_info(root)
+    features = info["features"]
+    provenance = _read_json(root / layout.PROVENANCE) if (root / layout.PROVENANCE).is_file() else {}
+    action_dim, proprio_dim = _vector_size(root, features, ACTION), _vector_size(root, features, PROPRIO)
+    has_expert = EXPERT_ACTION in features
+    if has_expert and _vector_size(root, features, EXPERT_ACTION) != action_dim:
+        raise DataError(f"{root}: expert_action and action must have equal sizes; see meta/info.json.")
+    recorded = provenance.get("is_demonstration", True)
+    return Recording(
+        source=source,
+        root=root,
+        info=info,
+        fps=float(info["fps"]),
+        cameras=_pick_cameras(root, features, source.cameras),
+        action_dim=action_dim,
+        proprio_dim=proprio_dim,
+        has_expert=has_expert,
+        embodiment=source.embodiment or provenance.get("embodiment") or info.get("robot_type") or "unknown",
+        is_demonstration=recorded if source.is_demonstration is None else source.is_demonstration,
+    )
+
+
+def resolve_root(root: str) -> Path:
+    """The local folder of a source; a Hub id is looked up in LeRobot's folder and else downloaded.
+
+    Raises:
+        UserError: if there is no such folder and it is no Hub id, or the Hub cannot be reached.
+    """
+    folder = Path(root).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", root):
+        raise UserError(f"There is no data set folder {root}. Give a LeRobot v3 folder or a Hub id like user/name.")
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    recorded = Path(os.environ.get("HF_LEROBOT_HOME", home / "lerobot")).expanduser() / root
+    return recorded.resolve() if (recorded / "meta" / "info.json").is_file() else _download(root)
+
+
+def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
+    """Some columns of a parquet file.
+
+    Raises:
+        DataError: if the file is damaged or lacks one of them.
+    """
+    try:
+        table = pyarrow.parquet.ParquetFile(path)
+        missing = [name for name in columns if name not in table.schema_arrow.names]
+        if missing:
+            raise DataError(f"{path} has no column {missing[0]!r}, which meta/info.json promises.")
+        return table.read(columns=columns)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read, it is damaged or half-written ({_first_line(error)}). Copy or record it again."
+        ) from error
+
+
+def read_tasks(recording: Recording) -> dict[int, str]:
+    """Task texts by LeRobot's task_index, which means something inside this folder only."""
+    path = recording.root / "meta" / "tasks.parquet"
+    try:
+        names = pyarrow.parquet.read_schema(path).names
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read ({_first_line(error)}). Copy or record the data set again.") from error
+    text = next((name for name in ("task", "__index_level_0__") if name in names), "task")
+    table = read_parquet(path, ["task_index", text])
+    return dict(zip(table["task_index"].to_pylist(), table[text].to_pylist(), strict=True))
+
+
+def vectors(path: Path, column: pyarrow.ChunkedArray, name: str, size: int) -> np.ndarray:
+    """A column of vectors (or of scalars where size is 1) as a float64 array (rows, size).
+
+    Raises:
+        DataError: if any row has another size or no value.
+    """
+    flat = column.combine_chunks()
+    while pyarrow.types.is_list(flat.type) or pyarrow.types.is_fixed_size_list(flat.type):
+        flat = flat.flatten()
+    if len(flat) != len(column) * size or flat.null_count:
+        raise DataError(
+            f"{path}: {name!r} must hold {size} numbers a row, got {len(flat) - flat.null_count} in {len(column)} rows."
+        )
+    try:
+        return flat.to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, size)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: {name!r} must hold numbers, got {flat.type}.") from error
+
+
+def _read_info(root: Path) -> dict[str, Any]:
+    path = root / "meta" / "info.json"
+    if not path.is_file():
+        raise UserError(f"{root} is not a LeRobot data set: there is no meta/info.json.")
+    info = _read_json(path)
+    version = str(info.get("codebase_version"))
+    if version.startswith("v2"):
+        raise UserError(
+            f"{root} is LeRobot {version}, v3.0 is needed: run `unified import {root} --output NEW_FOLDER`."
+        )
+    missing = [key for key in ("fps", "features", "data_path", "total_episodes", "total_frames") if key not in info]
+    if not version.startswith("v3") or missing:
+        raise DataError(f"{path}: expected LeRobot v3.0, got {version}" + (f" without {missing}." if missing else "."))
+    return info
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} cannot be read ({_first_line(error)}). Copy or record the data set again.") from error
+
+
+def _vector_size(root: Path, features: dict[str, Any], key: str) -> int:
+    if key not in features:
+        raise DataError(f"{root} has no {key!r}; it has: {', '.join(sorted(features))}.")
+    shape, dtype = features[key]["shape"], str(features[key]["dtype"])
+    if len(shape) != 1 or not dtype.startswith(("float", "int", "uint")):
+        raise DataError(f"{root}: {key!r} must be one vector of numbers a frame, got {dtype} of shape {tuple(shape)}.")
+    return int(shape[0])
+
+
+def _pick_cameras(root: Path, features: dict[str, Any], wanted: list[str] | None) -> dict[str, str]:
+    keys = [key for key, feature in features.items() if feature["dtype"] in ("video", "image")]
+    names = {key.removeprefix(IMAGES).removeprefix("observation."): key for key in keys}
+    for name in wanted or ():
+        if name not in names:
+            raise unknown_name(f"camera of {root}", name, names)
+    if not names or wanted == []:
+        raise UserError(f"{root}: at least one camera is needed; it has: {', '.join(names) or 'none'}.")
+    return {name: names[name] for name in wanted or names}
+
+
+def _download(repo_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(snapshot_download(repo_id, repo_type="dataset", allow_patterns=["data/*", "meta/*", "videos/*"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise UserError(
+            f"There is no folder {repo_id}, and the Hub has or gives no data set of that name ({_first_line(error)}). "
+            "Check the spelling and the network, or give a local folder."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
