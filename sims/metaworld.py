@@ -20,12 +20,19 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from sims.base import Observation, Policy, SimEnv, package_version
 from sims.camera import CameraView
+from sims.metaworld_play import PlayPolicy
 from sims.metaworld_state import PythonState
 from sims.metaworld_tasks import TASKS
 
+# corner2 is LeRobot's camera. `left` looks across it at a right angle: together they give depth, and each shows what the
+# hand hides from the other. `right` is a nearer corner2, `far` looks back at the robot over the whole table (positions
+# without perspective, but only the backs of cabinets), `gripper` rides on the hand.
 VIEWS = {
     "corner2": CameraView(fixed="corner2", flip=True),
-    "side": CameraView(lookat=(0.0, 0.68, 0.1), distance=1.05, azimuth=150.0, elevation=-40.0),
+    "left": CameraView(lookat=(0.0, 0.72, 0.08), distance=1.1, azimuth=25.0, elevation=-42.0),
+    "right": CameraView(lookat=(0.0, 0.68, 0.1), distance=1.05, azimuth=150.0, elevation=-40.0),
+    "far": CameraView(lookat=(0.0, 0.65, 0.1), distance=1.0, azimuth=270.0, elevation=-65.0),
+    "gripper": CameraView(fixed="gripperPOV"),
 }
 _CORNER2_POSITION = (0.75, 0.075, 0.7)  # LeRobot's, nearer than upstream's
 _NEVER = 10**9
@@ -47,7 +54,7 @@ class MetaWorldEnv(SimEnv):
     def __init__(
         self,
         task_name: str,
-        cameras: Sequence[str] = ("corner2", "side"),
+        cameras: Sequence[str] = ("corner2", "left"),
         image_size: int = 64,
         max_env_steps: int = 500,
         render_mode: str | None = None,
@@ -63,9 +70,8 @@ class MetaWorldEnv(SimEnv):
         """
         if task_name not in TASKS:
             nearest = difflib.get_close_matches(task_name, TASKS, n=1)
-            raise ValueError(
-                f"Unknown Meta-World task {task_name!r}." + (f" Did you mean {nearest[0]!r}?" * bool(nearest))
-            )
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"Unknown Meta-World task {task_name!r}.{hint} Known: {', '.join(TASKS)}.")
         info = TASKS[task_name]
         world = make_world(task_name)
         super().__init__(
@@ -138,6 +144,10 @@ class MetaWorldEnv(SimEnv):
             return np.clip(action, -1.0, 1.0).astype(np.float32)
 
         return expert
+
+    def make_play(self, rng: np.random.Generator) -> Policy:
+        """Smooth exploring that reaches the whole workspace, touches things and works the gripper."""
+        return PlayPolicy(self, rng)
 
 
 def make_world(task_name: str) -> SawyerXYZEnv:

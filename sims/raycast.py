@@ -19,8 +19,7 @@ class RayRenderer:
 
     name = "raycast"
 
-    def __init__(self, model: mujoco.MjModel, supersample: int = 1):
-        del supersample  # four times the rays are four times the cost here, and edges are all it would mend
+    def __init__(self, model: mujoco.MjModel):
         self.model = model
         self._option = mujoco.MjvOption()
         self._scene = mujoco.MjvScene(model, maxgeom=0)

@@ -14,10 +14,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sims.camera import CameraView
+from sims.decimate import decimate
 from sims.gl import GLUnavailableError, backend, shared_context
 from sims.raycast import RayRenderer
 
 MAX_IMAGE_SIZE = 2048
+MAX_COARSE_SIZE = 128  # up to here a pixel is wider than the merged triangles
 _logger = logging.getLogger("sims")
 _announced: set[str] = set()
 
@@ -35,23 +37,16 @@ class Renderer(Protocol):
 def make_renderer(model: mujoco.MjModel, supersample: int = 2) -> Renderer:
     """A renderer for this model: OpenGL, or ray casting if UNIFIED_RENDERER=raycast or OpenGL does not work.
 
-    Raises:
-        ValueError: UNIFIED_RENDERER is neither `auto`, `gl` nor `raycast`.
-        GLUnavailableError: UNIFIED_RENDERER=gl and OpenGL does not work.
+    Which one it is is logged once per process, with what to install where it is the lesser one.
     """
-    choice = os.environ.get("UNIFIED_RENDERER", "auto").lower().strip() or "auto"
-    if choice not in ("auto", "gl", "raycast"):
-        raise ValueError(f"UNIFIED_RENDERER must be auto, gl or raycast, got {choice!r}.")
-    if choice == "raycast":
+    if os.environ.get("UNIFIED_RENDERER", "").lower().strip() == "raycast":
         _announce(logging.INFO, "Pictures by ray casting (UNIFIED_RENDERER=raycast): no textures, no flexes.")
-        return RayRenderer(model, supersample)
+        return RayRenderer(model)
     try:
         renderer = GLRenderer(model, supersample)
     except GLUnavailableError as error:
-        if choice == "gl":
-            raise
-        _announce(logging.WARNING, f"Pictures by ray casting, without textures ({error}).")
-        return RayRenderer(model, supersample)
+        _announce(logging.WARNING, f"Pictures by ray casting, without textures and flexes: {error}.")
+        return RayRenderer(model)
     _announce(logging.INFO, f"Pictures by OpenGL ({backend()}).")
     return renderer
 
@@ -74,24 +69,14 @@ class GLRenderer:
         self.supersample = supersample
         self._option = mujoco.MjvOption()
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + model.nsite + model.ntendon + 100)
-        self._context: mujoco.MjrContext | None = mujoco.MjrContext(
-            _lean_copy(model), mujoco.mjtFontScale.mjFONTSCALE_50
-        )
+        self._contexts: dict[bool, mujoco.MjrContext] = {}
         self._cameras: dict[CameraView, mujoco.MjvCamera] = {}
 
     def render(self, data: mujoco.MjData, view: CameraView, size: int) -> UInt8[np.ndarray, " size size 3"]:
-        """The picture of the scene as it is, uint8 RGB, row 0 at the top.
-
-        Raises:
-            RuntimeError: the renderer is closed.
-        """
-        if self._context is None:
-            raise RuntimeError("This renderer is closed; make a new environment.")
+        """The picture of the scene as it is, uint8 RGB, row 0 at the top."""
         shared_context()  # another library may have activated its own context since
         drawn = size * self.supersample
-        if (self._context.offWidth, self._context.offHeight) != (drawn, drawn):
-            mujoco.mjr_resizeOffscreen(drawn, drawn, self._context)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        context = self._activated(is_detailed=size > MAX_COARSE_SIZE, size=drawn)
         if view not in self._cameras:
             self._cameras[view] = view.to_mujoco(self.model)
         scene = self._scene
@@ -100,19 +85,32 @@ class GLRenderer:
         scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         rect = mujoco.MjrRect(0, 0, drawn, drawn)
-        mujoco.mjr_render(rect, scene, self._context)
+        mujoco.mjr_render(rect, scene, context)
         pixels = np.empty((drawn, drawn, 3), np.uint8)
-        mujoco.mjr_readPixels(pixels, None, rect, self._context)
+        mujoco.mjr_readPixels(pixels, None, rect, context)
         # OpenGL's first row is the bottom one, so an upside-down camera needs only its columns turned.
         upright = pixels[:, ::-1] if view.flip else pixels[::-1]
         return box_average(upright, self.supersample)
 
     def close(self) -> None:
-        """Free the buffers of this model; the process keeps its context."""
-        if self._context is not None:
+        """Free the buffers of this model; the process keeps its context, and drawing again makes new ones."""
+        if self._contexts:
             shared_context()
-            self._context.free()
-            self._context = None
+        while self._contexts:
+            self._contexts.popitem()[1].free()
+
+    def _activated(self, is_detailed: bool, size: int) -> mujoco.MjrContext:
+        """The uploaded model with all or few triangles, made on first use, with its buffer at this size."""
+        if is_detailed not in self._contexts:
+            lean = _lean_copy(self.model)
+            if not is_detailed:
+                decimate(lean)
+            self._contexts[is_detailed] = mujoco.MjrContext(lean, mujoco.mjtFontScale.mjFONTSCALE_50)
+        context = self._contexts[is_detailed]
+        if (context.offWidth, context.offHeight) != (size, size):
+            mujoco.mjr_resizeOffscreen(size, size, context)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+        return context
 
 
 def _lean_copy(model: mujoco.MjModel) -> mujoco.MjModel:
