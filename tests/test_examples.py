@@ -1,0 +1,44 @@
+"""Every example line that a `--help` shows is run, in one folder, in the order a user would run them."""
+
+import os
+import shlex
+import subprocess
+import sys
+from importlib import import_module, util
+from pathlib import Path
+
+import pytest
+
+from unified.cli import COMMANDS
+
+# Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.
+ORDER = ("doctor", "record", "import", "fit", "validate", "test", "predict", "evaluate", "generate")
+# Appended to the example, where the last value of an option wins: the same line, only smaller.
+SHRINK: dict[str, list[str]] = {
+    "record": ["--episodes", "2"],
+    "evaluate": ["--episodes", "2"],
+}
+
+
+def example_lines(name: str) -> list[str]:
+    # A module that is not there is reported by test_cli, under its own name.
+    module = COMMANDS[name][0]
+    if util.find_spec(module) is None:
+        return []
+    return [line.strip() for line in getattr(import_module(module), "EXAMPLES", "").strip().splitlines()]
+
+
+@pytest.mark.slow
+def test_every_example_of_every_command_runs(tmp_path: Path, shared_data: Path) -> None:
+    # What an example may name without having made it: the real robot's recording, under this name.
+    (tmp_path / "robot_franka_usb").symlink_to(shared_data / "robot_franka_usb")
+    failures: list[str] = []
+    for name in ORDER:
+        for line in example_lines(name):
+            command = [sys.executable, "-m", "unified", *shlex.split(line)[1:], *SHRINK.get(name, [])]
+            done = subprocess.run(
+                command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ}, timeout=600, check=False
+            )
+            if done.returncode != 0:
+                failures.append(f"{line}\n{done.stderr[-1500:]}")
+    assert not failures, "\n\n".join(failures)
