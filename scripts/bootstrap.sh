@@ -19,6 +19,7 @@ case $kind in
 esac
 venv=.venv
 stamp=$venv/.unified-setup
+export PIP_DISABLE_PIP_VERSION_CHECK=1
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 fingerprint() {
@@ -40,27 +41,27 @@ wants_cpu_torch() {
         --reinstall --torch-backend cpu "$(grep '^torch==' requirements.txt | cut -d' ' -f1)" >/dev/null 2>&1
 }
 
-install_packages() {
-    if install_uv; then
-        if wants_cpu_torch; then
-            say "installing (CPU build of torch)"
-            $venv/bin/uv pip install --quiet --python $venv/bin/python --torch-backend cpu -r "$requirements" >&2 && return 0
-            say "the CPU build of torch could not be installed; taking the ordinary one"
-        fi
-        say "installing packages; the first time this takes a few minutes"
-        $venv/bin/uv pip install --quiet --python $venv/bin/python -r "$requirements" >&2
-    else
-        say "uv could not be installed; using pip, which is slower"
-        $venv/bin/python -m pip install --quiet -r "$requirements" >&2
+# uv with its own certificates, uv with the system's (behind a proxy that signs by itself), then pip, which reads its own
+# configuration.
+install() {
+    if [ -x $venv/bin/uv ]; then
+        $venv/bin/uv pip install --quiet --python $venv/bin/python "$@" >&2 && return 0
+        say "once more, with the certificates of the system"
+        $venv/bin/uv pip install --quiet --python $venv/bin/python --system-certs "$@" >&2 && return 0
     fi
+    say "using pip, which is slower"
+    $venv/bin/python -m pip install --quiet "$@" >&2
 }
 
-install_project() {
-    if [ -x $venv/bin/uv ]; then
-        $venv/bin/uv pip install --quiet --python $venv/bin/python --no-deps -e . >&2
-    else
-        $venv/bin/python -m pip install --quiet --no-deps -e . >&2
+install_packages() {
+    install_uv || say "uv could not be installed"
+    if [ -x $venv/bin/uv ] && wants_cpu_torch; then
+        say "installing packages, torch as its CPU build"
+        $venv/bin/uv pip install --quiet --python $venv/bin/python --torch-backend cpu -r "$requirements" >&2 && return 0
+        say "the CPU build of torch could not be installed; taking the ordinary one"
     fi
+    say "installing packages; the first time this takes a few minutes"
+    install -r "$requirements"
 }
 
 may_install_system_packages() {
@@ -99,7 +100,7 @@ if ! $venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 
     "$python" -m venv --clear $venv
 fi
 install_packages
-install_project
+install --no-deps -e .
 see_to_rendering
 echo "$kind $(fingerprint)" >"$stamp"
 say "ready: .venv/bin/unified demo"
