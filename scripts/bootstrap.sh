@@ -19,6 +19,7 @@ case $kind in
 esac
 venv=.venv
 stamp=$venv/.unified-setup
+certificates=
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -45,9 +46,10 @@ wants_cpu_torch() {
 # configuration.
 install() {
     if [ -x $venv/bin/uv ]; then
-        $venv/bin/uv pip install --quiet --python $venv/bin/python "$@" >&2 && return 0
+        $venv/bin/uv pip install --quiet --python $venv/bin/python $certificates "$@" >&2 && return 0
+        certificates=--system-certs
         say "once more, with the certificates of the system"
-        $venv/bin/uv pip install --quiet --python $venv/bin/python --system-certs "$@" >&2 && return 0
+        $venv/bin/uv pip install --quiet --python $venv/bin/python $certificates "$@" >&2 && return 0
     fi
     say "using pip, which is slower"
     $venv/bin/python -m pip install --quiet "$@" >&2
