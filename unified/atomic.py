@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from unified.errors import UserError
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str) -> Generator[Path]:
     """Give a temporary name beside `path` to write to; on success it replaces `path`, on any error it is removed.
 
     Raises:
@@ -25,14 +25,15 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         yield candidate
         if candidate.is_file():
-            _flush(candidate)
+            flush(candidate)
         os.replace(candidate, path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             free = shutil.disk_usage(path.parent).free
             raise UserError(
-                f"Disk full while writing {path}: {free / 1e6:.0f} MB free. Nothing was left half-written; free some space and run again."
+                f"Disk full while writing {path}: {free / 1e6:.0f} MB free. Nothing was left half-written; free some "
+                "space and run again."
             ) from error
         raise
     finally:
@@ -45,7 +46,8 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk and not only in memory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,0 +1,152 @@
+"""`unified record`: an expert, play, random actions or a checkpoint acts in environments; a dataset is kept."""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from unified.atomic import write_text
+from unified.record import Plan, Progress, check_request, record
+from unified.recording.plan import Rules
+from unified.rendering import configure_rendering
+from unified.suites import Suite, SuiteTask, load_suite
+
+HELP = "Let an expert, a checkpoint or play act in environments and keep what happened as a LeRobot v3 dataset."
+EXAMPLES = """
+unified record --env sims:MetaWorld-reach-v3 --episodes 2 --output runs/record-reach
+unified record --env sims:MetaWorld-reach-v3 --episodes 3 --output runs/record-reach --resume
+unified record --suite metaworld-demo --episodes 1 --noise 0,0.1,0.2 --cameras corner2 --output runs/record-demo
+"""
+SUMMARY = "recording.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--suite", help="name in configs/suites, or a YAML file: record every environment of it")
+    what.add_argument("--env", action="append", metavar="ID", help="an environment, such as sims:MetaWorld-reach-v3")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the dataset")
+    parser.add_argument("--policy", default="expert", help="expert (default), play, random, or a checkpoint's path")
+    parser.add_argument("--episodes", type=int, default=25, metavar="N", help="episodes a task (default 25)")
+    parser.add_argument(
+        "--noise",
+        type=_numbers,
+        metavar="SD,SD,...",
+        help="noise added to the expert's actions, levels take turns (expert: 0,0.1,0.2); labels stay clean",
+    )
+    parser.add_argument("--cameras", type=_names, metavar="A,B", help="cameras (default: the suite's or environment's)")
+    parser.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="height and width (default: the suite's or 64)"
+    )
+    parser.add_argument("--max-env-steps", type=int, metavar="N", help="an episode without success ends after these")
+    parser.add_argument("--play-steps", type=int, default=150, metavar="N", help="length of play or random episodes")
+    parser.add_argument("--workers", type=int, default=_cores(), metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--seed", type=int, help="first environment seed of every task (default: the suite's, or 0)")
+    parser.add_argument("--video", default="lossless", help="lossless (default) or compact: plays anywhere, worse")
+    parser.add_argument("--keep-failures", action="store_true", help="also keep episodes in which the expert failed")
+    parser.add_argument("--resume", action="store_true", help="add what is missing to a recording that was interrupted")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record, show how it goes, and write `recording.json` beside the data.
+
+    Raises:
+        UserError: see `unified.record.record`.
+    """
+    plan = make_plan(args)
+    check_request(plan, args.output, args.workers, args.resume)
+    configure_rendering()
+    start = time.perf_counter()
+    try:
+        progress = _record_with_bar(plan, args)
+    except (KeyboardInterrupt, SystemExit):
+        sys.stderr.write(f"unified: stopped; saved episodes are kept, `--resume` continues in {args.output}.\n")
+        raise
+    summary = _summary(progress, args.output, time.perf_counter() - start)
+    write_text(args.output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    discarded = sum(progress.discarded.values())
+    sys.stdout.write(
+        f"{progress.episodes} episodes ({progress.solved} solved, {discarded} failed ones discarded), "
+        f"{progress.frames} frames, {summary['megabytes']:.1f} MB in {args.output}\n"
+    )
+    return 0
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """The plan that the options describe.
+
+    Raises:
+        UserError: options that contradict each other.
+    """
+    suite = load_suite(args.suite) if args.suite else Suite("", tuple(SuiteTask(env_id) for env_id in args.env))
+    env_kwargs = {**suite.env_kwargs, "max_env_steps": args.max_env_steps or suite.max_env_steps}
+    if args.cameras is not None:
+        env_kwargs["cameras"] = args.cameras
+    if args.image_size is not None:
+        env_kwargs["image_size"] = args.image_size
+    noise = args.noise or ((0.0, 0.1, 0.2) if args.policy == "expert" else (0.0,))
+    seed = suite.first_seed.get("train", 0) if args.seed is None else args.seed
+    kept = suite.first_seed.get("test")
+    return Plan(
+        env_ids=tuple(task.env_id for task in suite.tasks),
+        rules=Rules(args.policy, env_kwargs, play_steps=args.play_steps, encoding=args.video),
+        episodes=args.episodes,
+        noise=noise,
+        seed=seed,
+        stop_seed=kept if kept is not None and seed < kept else None,
+        keep_failures=args.keep_failures,
+    )
+
+
+def _record_with_bar(plan: Plan, args: argparse.Namespace) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    start, at_start = time.perf_counter(), -1
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        line = bar.add_task("starting", total=None)
+
+        def show(now: Progress) -> None:
+            nonlocal at_start, start
+            if at_start < 0:
+                at_start, start = now.frames, time.perf_counter()
+            rate = (now.frames - at_start) / max(time.perf_counter() - start, 1e-3)
+            text = f"{now.frames} frames, {rate:.0f} frames/s, {sum(now.discarded.values())} failures"
+            bar.update(line, completed=now.episodes, total=now.total, description=text)
+
+        command = "unified record " + shlex.join(item for item in sys.argv[2:] if item != "--resume")
+        return record(plan, args.output, args.workers, args.resume, command, show)
+
+
+def _summary(progress: Progress, root: Path, seconds: float) -> dict[str, object]:
+    size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
+    return {
+        "episodes": progress.episodes,
+        "frames": progress.frames,
+        "solved": progress.solved,
+        "discarded": progress.discarded,
+        "seconds": round(seconds, 1),
+        "megabytes": round(size / 1e6, 2),
+    }
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be numbers with commas between, such as 0,0.1,0.2; got {text!r}"
+        ) from error
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

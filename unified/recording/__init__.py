@@ -1,0 +1,1 @@
+"""The parts of `unified.record`: the plan, one episode, the processes."""
