@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
 """What every MuJoCo environment here shares: observations, episode bookkeeping, checks, state in one vector.
 
 A world subclasses `SimEnv`, hands it a model and its cameras, and fills in `_reset_world`, `_step_world`, `_proprio`
@@ -6,6 +8,7 @@ and a scripted expert.
 
 import difflib
 import importlib.metadata
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -23,7 +26,7 @@ Policy = Callable[[Observation], np.ndarray]
 
 FILM_SIZE = 256
 _ACTION_TOLERANCE = 1e-5  # float32 rounding of a clipped action must not be an error
-_HEADER = 3  # elapsed steps, episode over, success
+_HEADER = 4  # checksum of the task's name, elapsed steps, episode over, success
 
 
 class SimEnv(gymnasium.Env[Observation, np.ndarray]):
@@ -31,12 +34,13 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
 
     Attributes:
         embodiment: name of the body; environments with the same name share action and proprio spaces.
+        task_name: short name of the scene within its family; a state can only be restored into the same one.
         task: the instruction in words; `task_description` is the same (the name LeRobot's evaluation asks for).
         control_dt: seconds per action.
         render_pixels: set to False to skip drawing in `reset` and `step`, which then repeat the last pictures.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 - Gymnasium declares it so
     embodiment: ClassVar[str]
     proprio_size: ClassVar[int]
     sim_state_size: ClassVar[int]
@@ -49,6 +53,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         data: mujoco.MjData,
         views: Mapping[str, CameraView],
         action_space: gymnasium.spaces.Box,
+        task_name: str,
         task: str,
         control_dt: float,
         cameras: Sequence[str],
@@ -69,7 +74,9 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}.")
         self.render_mode = render_mode
+        self.task_name = task_name
         self.task = self.task_description = task
+        self._checksum = float(zlib.crc32(f"{self.embodiment}/{task_name}".encode()))
         self.control_dt = control_dt
         self.render_pixels = True
         self.action_space = action_space
@@ -186,7 +193,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         mujoco.mj_getState(self.model, self.data, physics, self.sim_state_spec)
         extra = self._get_extra_state()
         vector = np.zeros(self.sim_state_size)
-        vector[:_HEADER] = self._elapsed, self._is_over, self._is_success
+        vector[:_HEADER] = self._checksum, self._elapsed, self._is_over, self._is_success
         vector[_HEADER : _HEADER + len(physics)] = physics
         vector[_HEADER + len(physics) : _HEADER + len(physics) + len(extra)] = extra
         return vector
@@ -195,7 +202,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         """Go to a state saved by `get_sim_state` of this task, in this or another instance.
 
         Raises:
-            ValueError: the vector has another shape or holds values that are not numbers.
+            ValueError: another shape, values that are not numbers, or a state of another task; nothing has changed.
         """
         vector = np.asarray(vector, np.float64)
         if vector.shape != (self.sim_state_size,):
@@ -204,12 +211,14 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
             )
         physics = vector[_HEADER : _HEADER + mujoco.mj_stateSize(self.model, self.sim_state_spec)]
         if not np.isfinite(physics).all():
-            raise ValueError("sim_state holds NaN or infinite values; it was not saved by get_sim_state().")
+            raise ValueError("sim_state holds NaN or infinite values; get_sim_state() did not save it.")
+        if vector[0] != self._checksum:
+            raise ValueError(f"This sim_state was saved by another task than {self.task_name!r}.")
         self._set_extra_state(vector[_HEADER + len(physics) :])
         mujoco.mj_setState(self.model, self.data, physics, self.sim_state_spec)
         mujoco.mj_forward(self.model, self.data)
         mujoco.mj_setState(self.model, self.data, physics, self.sim_state_spec)  # the solver's warm start as it was
-        self._elapsed, self._is_over, self._is_success = int(vector[0]), bool(vector[1]), bool(vector[2])
+        self._elapsed, self._is_over, self._is_success = int(vector[1]), bool(vector[2]), bool(vector[3])
         self._after_restore()
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -257,7 +266,9 @@ def package_version(name: str) -> str:
 def _observation_space(cameras: Sequence[str], image_size: int, proprio_size: int) -> gymnasium.spaces.Dict:
     """The space of DESIGN 3.3; proprio is in metres or radians, so 100 is far outside."""
     shape = (image_size, image_size, 3)
-    pixels = {camera: gymnasium.spaces.Box(0, 255, shape, np.uint8) for camera in cameras}
+    pixels: dict[str, gymnasium.Space[Any]] = {
+        camera: gymnasium.spaces.Box(0, 255, shape, np.uint8) for camera in cameras
+    }
     proprio = gymnasium.spaces.Box(-100.0, 100.0, (proprio_size,), np.float32)
     return gymnasium.spaces.Dict({"pixels": gymnasium.spaces.Dict(pixels), "agent_pos": proprio})
 

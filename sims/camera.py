@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
 """Where a picture is taken from."""
 
 from dataclasses import dataclass

@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
 """Fewer triangles for small pictures.
 
 A Meta-World scene has 67,000 faces, most of them smaller than a pixel at 64x64, and on a CPU vertices are what a

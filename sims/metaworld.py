@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
 """Meta-World's 50 manipulation tasks behind the interface of `SimEnv`.
 
 Follows LeRobot's evaluation (same initial states for a seed, same `agent_pos`, same `corner2` camera), and mends what
@@ -24,9 +26,9 @@ from sims.metaworld_play import PlayPolicy
 from sims.metaworld_state import PythonState
 from sims.metaworld_tasks import TASKS
 
-# corner2 is LeRobot's camera. `left` looks across it at a right angle: together they give depth, and each shows what the
-# hand hides from the other. `right` is a nearer corner2, `far` looks back at the robot over the whole table (positions
-# without perspective, but only the backs of cabinets), `gripper` rides on the hand.
+# corner2 is LeRobot's camera. `left` looks across it at a right angle: together they give depth, and each shows what
+# the hand hides from the other. `right` is a nearer corner2, `far` looks back at the robot over the whole table
+# (clear positions, but only the backs of cabinets), `gripper` rides on the hand.
 VIEWS = {
     "corner2": CameraView(fixed="corner2", flip=True),
     "left": CameraView(lookat=(0.0, 0.72, 0.08), distance=1.1, azimuth=25.0, elevation=-42.0),
@@ -42,7 +44,7 @@ _State = mujoco.mjtState
 class MetaWorldEnv(SimEnv):
     """One Meta-World task: a Sawyer arm moved by its hand's position (3) and a gripper (1), 80 actions a second."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 80}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium declares it so
     embodiment = "metaworld"
     proprio_size = 4
     sim_state_size = 384
@@ -79,6 +81,7 @@ class MetaWorldEnv(SimEnv):
             data=world.data,
             views=VIEWS,
             action_space=gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32),
+            task_name=task_name,
             task=info.instruction,
             control_dt=world.dt,
             cameras=cameras,
@@ -86,7 +89,7 @@ class MetaWorldEnv(SimEnv):
             max_env_steps=max_env_steps,
             render_mode=render_mode,
         )
-        self.task_name, self.group = task_name, info.group
+        self.group = info.group
         self._world = world
         self._python_state = PythonState(world)
         self._full_obs = np.zeros(39)

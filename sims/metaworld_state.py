@@ -12,10 +12,36 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 # Attributes that are the same in every episode, or that nothing reads.
 _CONSTANT = frozenset(
-    "_did_see_sim_exception _freeze_rand_vec _last_stable_obs _np_random_seed _obs_obj_max_len _partially_observable "
-    "_set_task_called action_rot_scale action_scale active_discrete_goal camera_id camera_name current_seed "
-    "discrete_goal_space frame_skip hand_high hand_init_pos hand_low height init_qpos init_qvel max_path_length "
-    "mocap_high mocap_low num_resets render_mode seeded_rand_vec width".split()
+    {
+        "_did_see_sim_exception",
+        "_freeze_rand_vec",
+        "_last_stable_obs",
+        "_np_random_seed",
+        "_obs_obj_max_len",
+        "_partially_observable",
+        "_set_task_called",
+        "action_rot_scale",
+        "action_scale",
+        "active_discrete_goal",
+        "camera_id",
+        "camera_name",
+        "current_seed",
+        "discrete_goal_space",
+        "frame_skip",
+        "hand_high",
+        "hand_init_pos",
+        "hand_low",
+        "height",
+        "init_qpos",
+        "init_qvel",
+        "max_path_length",
+        "mocap_high",
+        "mocap_low",
+        "num_resets",
+        "render_mode",
+        "seeded_rand_vec",
+        "width",
+    }
 )
 
 

@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
 """Pictures without a graphics library: one ray per pixel through MuJoCo's own collision geometry.
 
 Shapes, colours, lambert shading and the markers (sites) are there; textures are replaced by their mean colour, and

@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
 """Pictures of a MuJoCo scene: OpenGL where it works, ray casting where it does not, one interface.
 
 Shadows, multisampling and reflections are off: on a CPU they cost a factor of 18 (4096-pixel shadow maps and four

@@ -1,0 +1,25 @@
+"""Which environments the contract is tested on: a few of every family always, all of them as slow tests."""
+
+from typing import Any
+
+import gymnasium
+import pytest
+
+import sims  # noqa: F401 - registers
+
+FAST = ("MetaWorld-reach-v3", "MetaWorld-drawer-open-v3", "MetaWorld-push-v3", "MetaWorld-door-lock-v3")
+
+
+def env_ids() -> list[str]:
+    """Every environment that `sims` registers."""
+    return sorted(spec.id for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("sims."))
+
+
+def parameters() -> list[Any]:
+    """Every environment as a test parameter, marked slow where it isn't in the small set."""
+    return [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in env_ids()]
+
+
+def make(env_id: str, **kwargs: Any) -> Any:
+    """The environment itself, without Gymnasium's wrappers."""
+    return gymnasium.make(f"sims:{env_id}", **kwargs).unwrapped
