@@ -28,7 +28,8 @@ class ActionDecoder(nn.Module):
         super().__init__()
         if spec.action_horizon % actions_per_token:
             raise UserError(
-                f"action_horizon must be a multiple of actions_per_token ({actions_per_token}), got {spec.action_horizon}."
+                f"action_horizon must be a multiple of actions_per_token ({actions_per_token}), "
+                f"got {spec.action_horizon}."
             )
         self.spec, self.actions_per_token = spec, actions_per_token
         self.normalizer = Normalizer([body.action_dim for body in spec.embodiments], spec.action_dim)

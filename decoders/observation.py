@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from decoders.embodiment import EmbodimentLinear, Normalizer
@@ -74,4 +73,3 @@ def _stem(channels: int, width: int, dim: int, patch_size: int) -> nn.Sequential
         layers += [nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, 2 * width, kernel_size=4, stride=2, padding=1)]
         width, shrink = 2 * width, 2 * shrink
     return nn.Sequential(*layers, nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, dim, kernel_size=1))
-

@@ -136,7 +136,9 @@ class PixelDecoder(nn.Module):
         self, tokens: Float[Tensor, " batch token dim"], observation: Observation
     ) -> Float[Tensor, " batch camera frame channel height width"]:
         cameras, num_frames, channels, height, width = self.event_shape()
-        patches = self.decode_linear(tokens).reshape(tokens.shape[0], cameras, num_frames, -1, self.decode_linear.out_features)
+        patches = self.decode_linear(tokens).reshape(
+            tokens.shape[0], cameras, num_frames, -1, self.decode_linear.out_features
+        )
         frames = unpatchify(patches, self.patch_size, height, width)
         if not self.copy_gate:
             return frames

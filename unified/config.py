@@ -75,7 +75,9 @@ class ModelConfig:
         for key in values:
             if key not in known:
                 raise unknown_name("model option", key, known)
-        parsed = {key: _class_spec(value) if key in ("observation", "text") else value for key, value in values.items()}
+        parsed: dict[str, Any] = dict(values)
+        for key in {"observation", "text"} & set(values):
+            parsed[key] = _class_spec(values[key])
         if "decoders" in values:
             parsed["decoders"] = {name: _class_spec(value) for name, value in values["decoders"].items()}
         return cls(**parsed)
@@ -107,7 +109,11 @@ def build(target: ClassSpec, /, *, trusted: tuple[str, ...] = TRUSTED_PACKAGES, 
         classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
         raise unknown_name(f"class in {module_name}", class_name, classes)
     cls = getattr(module, class_name)
-    options = [name for name in inspect.signature(cls).parameters if name not in given]
+    parameters = inspect.signature(cls).parameters
+    missing = [name for name in given if name not in parameters]
+    if missing:
+        raise UserError(f"class_path {target.class_path!r} cannot be used here: it takes no {', '.join(missing)}.")
+    options = [name for name in parameters if name not in given]
     for key in target.init_args:
         if key not in options:
             raise unknown_name(f"argument of {target.class_path}", key, options)

@@ -11,6 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unified.errors import UserError, unknown_name
+
+SOLVERS = ("euler", "midpoint")
+
 Denoiser = Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]]
 """Noisy streams and one diffusion time, a scalar tensor, to the velocity of each stream."""
 
@@ -58,7 +62,14 @@ def sample(
         num_steps: denoise steps; with 1, the result is the mean of what is possible.
         shift: see `shift_time`.
         solver: "euler" (one call a step) or "midpoint" (two calls, second order).
+
+    Raises:
+        UserError: for an unknown solver or no step.
     """
+    if solver not in SOLVERS:
+        raise unknown_name("solver", solver, SOLVERS)
+    if num_steps < 1:
+        raise UserError(f"num_steps must be at least 1, got {num_steps}.")
     grid = shift_time(torch.linspace(1, 0, num_steps + 1, dtype=torch.float64), shift).to(next(iter(noise.values())))
     state = dict(noise)
     for start, end in zip(grid[:-1], grid[1:], strict=True):

@@ -90,7 +90,11 @@ class UnifiedModel(nn.Module):
         for name, decoder in config.decoders.items():
             self.decoders[name] = build(decoder, dim=config.dim, spec=spec)
             if not isinstance(self.decoders[name], Decoder):
-                missing = [part for part in vars(Decoder) if not part.startswith("_") and not hasattr(self.decoders[name], part)]
+                missing = [
+                    part
+                    for part in vars(Decoder)
+                    if not part.startswith("_") and not hasattr(self.decoders[name], part)
+                ]
                 raise UserError(f"decoders.{name}: {decoder.class_path} is no Decoder; it lacks {', '.join(missing)}.")
         self.backbone = UViT(
             config.dim, config.depth, config.num_heads, config.num_registers, config.gradient_checkpointing
@@ -104,7 +108,7 @@ class UnifiedModel(nn.Module):
     # ------------------------------------------------------------------ training
 
     def draw(self, batch_size: int, generator: torch.Generator | None = None) -> Draws:
-        """Random diffusion times, noise and withheld instructions for `batch_size` samples, on the generator's device."""
+        """Random times, noise and withheld instructions for `batch_size` samples, on the generator's device."""
         device = generator.device if generator is not None else torch.device("cpu")
         options: dict[str, Any] = {"generator": generator, "device": device}
         t, noise = {}, {}
@@ -162,6 +166,7 @@ class UnifiedModel(nn.Module):
         given: Sequence[str] | None = None,
         wanted: Sequence[str] | None = None,
         num_steps: int = 1,
+        solver: str = "euler",
         guidance: float = 1.0,
         generator: torch.Generator | None = None,
         noise: Mapping[str, Tensor] | None = None,
@@ -171,6 +176,7 @@ class UnifiedModel(nn.Module):
         Args:
             batch: the observation, and the streams that are given.
             num_steps: denoise steps; 1 gives the mean of what is possible, more give samples of it.
+            solver: "euler", or "midpoint": two network calls a step, far closer to the exact distribution.
             guidance: above 1, follow the instruction more than was seen in training (classifier-free guidance).
             generator: source of the noise.
             noise: start from this noise, by stream, instead of drawing it.
@@ -191,14 +197,16 @@ class UnifiedModel(nn.Module):
             contexts.append(self._context(observation, torch.ones(len(batch), dtype=torch.bool, device=device)))
 
         def velocity(noisy: dict[str, Tensor], time: Tensor) -> dict[str, Tensor]:
-            t = {name: torch.zeros(len(batch), self._segments[name].num_groups, device=device) for name in question.given}
+            t = {
+                name: torch.zeros(len(batch), self._segments[name].num_groups, device=device) for name in question.given
+            }
             t |= {name: time.expand(len(batch), self._segments[name].num_groups) for name in question.wanted}
             answers = [self._velocity({**clean, **noisy}, t, observation, c, question.wanted) for c in contexts]
             if len(answers) == 1:
                 return answers[0]
             return {name: torch.lerp(answers[1][name], answers[0][name], guidance) for name in question.wanted}
 
-        state = diffusion.sample(velocity, state, num_steps, self.config.time_shift)
+        state = diffusion.sample(velocity, state, num_steps, self.config.time_shift, solver)
         return {name: self._decoder(name).to_data(state[name].float(), observation) for name in question.wanted}
 
     def _question(self, query: Query | str | None, given: Sequence[str] | None, wanted: Sequence[str] | None) -> Query:
@@ -207,7 +215,9 @@ class UnifiedModel(nn.Module):
         question = get_query(query) if isinstance(query, str) else query
         for name in question.streams:
             if name not in self.decoders:
-                raise unknown_name(f"stream (query {question.name!r} needs it; this model was built without)", name, self.decoders)
+                raise unknown_name(
+                    f"stream (query {question.name!r} needs it; this model was built without)", name, self.decoders
+                )
         if not question.wanted:
             raise UserError("sample() needs a query, or at least one stream in wanted.")
         return question
@@ -266,7 +276,9 @@ class UnifiedModel(nn.Module):
             if segment.num_kinds == len(self.spec.cameras) > 1:
                 columns.append(~observation.camera_is_pad[:, segment.kinds.to(observation.images.device)])
             else:
-                columns.append(torch.ones(len(observation), len(segment), dtype=torch.bool, device=observation.images.device))
+                columns.append(
+                    torch.ones(len(observation), len(segment), dtype=torch.bool, device=observation.images.device)
+                )
         return torch.cat(columns, dim=1)[:, None]
 
     def layout(self, streams: tuple[str, ...]) -> Layout:

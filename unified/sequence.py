@@ -99,6 +99,7 @@ class PositionEmbedding(nn.Module):
 
     NUM_FREQUENCIES = 16
     LONGEST_ENV_STEPS = 512.0
+    frequencies: Float[Tensor, " axis frequency"]
 
     def __init__(self, dim: int, segments: Sequence[Segment]):
         super().__init__()

@@ -29,9 +29,7 @@ class AttentionPool(nn.Module):
         self.queries = nn.Linear(in_dim, num_tokens, bias=False)
         self.proj = nn.Linear(in_dim, dim)
 
-    def forward(
-        self, words: Float[Tensor, " text word in_dim"], is_pad: Tensor
-    ) -> Float[Tensor, " text token dim"]:
+    def forward(self, words: Float[Tensor, " text word in_dim"], is_pad: Tensor) -> Float[Tensor, " text token dim"]:
         scores = self.queries(words).transpose(1, 2).masked_fill(is_pad[:, None], float("-inf"))
         return self.proj(scores.softmax(dim=-1) @ words)
 
@@ -49,7 +47,9 @@ class TextEncoder(nn.Module):
         max_words: longer instructions are refused.
     """
 
-    def __init__(self, dim: int, num_tokens: int = 1, num_buckets: int = 4096, max_words: int = 64, word_dim: int = 128):
+    def __init__(
+        self, dim: int, num_tokens: int = 1, num_buckets: int = 4096, max_words: int = 64, word_dim: int = 128
+    ):
         super().__init__()
         self.num_tokens, self.num_buckets, self.max_words = num_tokens, num_buckets, max_words
         self.words = nn.Embedding(num_buckets + 1, word_dim, padding_idx=0)
@@ -75,7 +75,9 @@ class TextEncoder(nn.Module):
     def _hash(self, text: str) -> list[int]:
         words = re.findall(r"\w+|[^\w\s]", text.lower()) or [""]
         if len(words) > self.max_words:
-            raise UserError(f"Instruction of {len(words)} words, at most max_words ({self.max_words}): {text[:60]!r}...")
+            raise UserError(
+                f"Instruction of {len(words)} words, at most max_words ({self.max_words}): {text[:60]!r}..."
+            )
         return [1 + zlib.crc32(word.encode()) % self.num_buckets for word in words]
 
 
@@ -93,7 +95,7 @@ class HuggingFaceTextEncoder(nn.Module):
 
     def __init__(self, dim: int, name_or_path: str, num_tokens: int = 1):
         super().__init__()
-        from transformers import AutoModel, AutoTokenizer  # heavy, and only needed here
+        from transformers import AutoModel, AutoTokenizer  # pyright: ignore[reportMissingImports]  # heavy, an extra
 
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(name_or_path)
@@ -103,7 +105,9 @@ class HuggingFaceTextEncoder(nn.Module):
                 f"text encoder {name_or_path!r} cannot be loaded: {str(error).splitlines()[0]} "
                 "Give a local folder, or the name of a model that can be downloaded."
             ) from error
-        encoder = getattr(model, "text_model", None) or (model.get_encoder() if model.config.is_encoder_decoder else model)
+        encoder = getattr(model, "text_model", None) or (
+            model.get_encoder() if model.config.is_encoder_decoder else model
+        )
         self._encoder = [encoder.eval().requires_grad_(False)]  # in a list: not a submodule, so not in the checkpoint
         self._remembered: dict[str, Tensor] = {}
         self.num_tokens = num_tokens

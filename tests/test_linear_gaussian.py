@@ -1,0 +1,126 @@
+"""In a linear-Gaussian world all five queries have exact answers; the sampler and a trained network must reach them."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.worlds import LinearGaussianWorld, linear_gaussian_world
+from unified import diffusion
+from unified.batch import Batch, Observation
+from unified.config import ClassSpec, ModelConfig
+from unified.model import UnifiedModel
+from unified.queries import QUERIES, Query
+from unified.spec import DataSpec, Embodiment
+
+WORLD = linear_gaussian_world()
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=lambda query: query.name)
+def test_sampler_driven_by_the_exact_velocity_gives_the_exact_conditional(query: Query) -> None:
+    known = ["proprio", *query.given]
+    values = WORLD.draw(1, torch.Generator().manual_seed(1))
+    mean, covariance = WORLD.condition(list(query.wanted), known, torch.cat([values[name] for name in known], dim=1))
+    sizes = [values[name].shape[1] for name in query.wanted]
+
+    def velocity(noisy: dict[str, Tensor], t: Tensor) -> dict[str, Tensor]:
+        joined = torch.cat([noisy[name] for name in query.wanted], dim=1)
+        spread = (1 - t) ** 2 * covariance + t**2 * torch.eye(len(covariance))
+        surprise = torch.linalg.solve(spread, (joined - (1 - t) * mean).T).T
+        exact = t * surprise - (mean + (1 - t) * surprise @ covariance)
+        return dict(zip(query.wanted, exact.split(sizes, dim=1), strict=True))
+
+    # The flow is affine in its start: where the origin and the unit vectors end says everything, without chance.
+    starts = torch.cat([torch.zeros(1, sum(sizes)), torch.eye(sum(sizes))]).double()
+    noise = dict(zip(query.wanted, starts.split(sizes, dim=1), strict=True))
+    ends = torch.cat(list(diffusion.sample(velocity, noise, num_steps=2000, solver="midpoint").values()), dim=1)
+    root = ends[1:] - ends[:1]
+    torch.testing.assert_close(ends[:1], mean, rtol=0, atol=1e-6)
+    torch.testing.assert_close(root.T @ root, covariance, rtol=0, atol=1e-6)
+
+
+NUM_SAMPLES = 4000
+
+
+@pytest.fixture(scope="module")
+def trained_model() -> UnifiedModel:
+    """A small network trained on the world through the same losses as any other."""
+    torch.manual_seed(0)
+    spec = DataSpec(
+        (Embodiment("point", 1, 2, ("pixel",), 0.1),),
+        ("pixel",),
+        (1, 1),
+        num_frames=2,
+        frame_stride=1,
+        action_horizon=2,
+    )
+    config = ModelConfig(
+        dim=64,
+        depth=3,
+        num_heads=2,
+        num_registers=1,
+        observation=ClassSpec("decoders.observation.ObservationEncoder", {"patch_size": 1, "width": 8, "channels": 1}),
+        text=ClassSpec("unified.text.TextEncoder", {"num_buckets": 8, "word_dim": 8}),
+        decoders={
+            "action": ClassSpec("decoders.actions.ActionDecoder"),
+            "video": ClassSpec("decoders.pixels.PixelDecoder", {"patch_size": 1, "channels": 1}),
+        },
+    )
+    model = UnifiedModel(config, spec)
+    steps, batch_size = 2000, 320
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.05)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        batch = _to_batch(WORLD.draw(batch_size, generator))
+        loss = torch.zeros(())
+        for index, query in enumerate(QUERIES):
+            rows = torch.arange(index, batch_size, len(QUERIES))
+            losses = model.loss(batch.select(rows), query, generator=generator)
+            loss = loss + sum(loss.mean() * (20 if name == "video" else 1) for name, loss in losses.items())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", QUERIES.values(), ids=lambda query: query.name)
+def test_trained_network_is_within_twice_the_error_of_an_exact_sampler(
+    query: Query, trained_model: UnifiedModel
+) -> None:
+    names = ["proprio", *query.streams]
+    truth = WORLD.draw(NUM_SAMPLES, torch.Generator().manual_seed(100))
+    answer = trained_model.sample(
+        _to_batch(truth), query, num_steps=16, solver="midpoint", generator=torch.Generator().manual_seed(3)
+    )
+    values = {**truth, **{name: answer[name].double().flatten(1) for name in query.wanted}}
+    mean_error, covariance_error = _errors(WORLD, names, values)
+    exact = [
+        _errors(WORLD, names, WORLD.draw(NUM_SAMPLES, torch.Generator().manual_seed(200 + seed))) for seed in range(20)
+    ]
+    exact_mean, exact_covariance = torch.tensor(exact).mean(0).tolist()
+    assert mean_error < 2 * exact_mean
+    assert covariance_error < 2 * exact_covariance
+
+
+def _errors(world: LinearGaussianWorld, names: list[str], values: dict[str, Tensor]) -> tuple[float, float]:
+    """Norms of the errors of mean and covariance, each dimension in units of its standard deviation."""
+    mean, covariance = world.marginal(names)
+    scale = covariance.diagonal().sqrt()
+    data = torch.cat([values[name] for name in names], dim=1)
+    mean_error = ((data.mean(0) - mean) / scale).norm()
+    covariance_error = ((data.T.cov() - covariance) / scale / scale[:, None]).norm()
+    return mean_error.item(), covariance_error.item()
+
+
+def _to_batch(values: dict[str, Tensor]) -> Batch:
+    size = len(values["proprio"])
+    observation = Observation(
+        images=torch.zeros(size, 1, 1, 1, 1, 1),
+        proprio=values["proprio"].float()[:, None],
+        embodiment=torch.zeros(size, dtype=torch.long),
+        task=("move",) * size,
+    )
+    video = values["video"].float().reshape(size, 1, 2, 1, 1, 1)
+    return Batch(observation, video=video, action=values["action"].float()[:, :, None])
