@@ -1,19 +1,23 @@
 """A trained model as a policy: observations of environments in, action chunks out."""
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from unified.batch import Batch, Observation, images_to_float
+from unified.batch import Batch, Observation, images_to_float, images_to_uint8
 from unified.episodes import Decision, PolicyNeeds
 from unified.errors import UserError
 from unified.model import UnifiedModel
-from unified.spec import DataSpec, Embodiment
+from unified.queries import get_query
+from unified.spec import DataSpec
+
+Pictures = UInt8[np.ndarray, " camera _ _ 3"]
 
 
 class ModelPolicy:
@@ -78,13 +82,19 @@ class ModelPolicy:
         chunks: list[Float[np.ndarray, " n_action_steps action_dim"]] = []
         for start in range(0, len(decisions), self._max_batch):
             rows = slice(start, start + self._max_batch)
-            chunks += list(self._act(decisions[rows], keys[rows]))
+            answer = self.answer(decisions[rows], keys[rows], "policy")
+            chunks += list(self._to_chunks(answer["action"]))
         return chunks
 
     @torch.no_grad()
-    def _act(
-        self, decisions: Sequence[Decision], keys: Sequence[tuple[int, int]]
-    ) -> Float[np.ndarray, " batch n_action_steps action_dim"]:
+    def answer(
+        self, decisions: Sequence[Decision], keys: Sequence[tuple[int, int]], query: str
+    ) -> dict[str, Float[Tensor, " batch *event"]]:
+        """Everything a query without given streams ("policy", "joint", "video") answers, in data units, on the CPU.
+
+        Raises:
+            UserError: if an observation does not fit what the model was trained on.
+        """
         for decision in decisions:
             self._check(decision)
         observation = collate(
@@ -93,21 +103,27 @@ class ModelPolicy:
             self.body.name,
             self.model.spec,
         )
-        noise = {"action": torch.stack([self._noise(key) for key in keys])}
+        noise = {name: torch.stack([self._noise(name, key) for key in keys]) for name in get_query(query).wanted}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             answer = self.model.sample(
                 Batch(observation).to(self.device),
-                "policy",
+                query,
                 num_steps=self._num_steps,
                 guidance=self._guidance,
                 noise={name: value.to(self.device) for name, value in noise.items()},
             )
-        return answer["action"][:, : self.needs.n_action_steps, : self.body.action_dim].float().cpu().numpy()
+        return {name: value.float().cpu() for name, value in answer.items()}
 
-    def _noise(self, key: tuple[int, int]) -> Tensor:
-        state = np.random.SeedSequence([self._seed, *key]).generate_state(1, np.uint64)[0]
+    def _to_chunks(
+        self, actions: Float[Tensor, " batch action_horizon action_dim"]
+    ) -> Float[np.ndarray, " batch n_action_steps own_action_dim"]:
+        return actions[:, : self.needs.n_action_steps, : self.body.action_dim].numpy()
+
+    def _noise(self, stream: str, key: tuple[int, int]) -> Float[Tensor, " *event"]:
+        decoder: Any = self.model.decoders[stream]
+        state = np.random.SeedSequence([self._seed, zlib.crc32(stream.encode()), *key]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
-        return torch.randn(self.model.decoders["action"].event_shape(), generator=generator)  # pyright: ignore[reportCallIssue]
+        return torch.randn(decoder.event_shape(), generator=generator)
 
     def _check(self, decision: Decision) -> None:
         if decision.embodiment != self.body.name:
@@ -120,6 +136,44 @@ class ModelPolicy:
             )
         if not np.isfinite(decision.observation["agent_pos"]).all():
             raise UserError(f"The environment's agent_pos is not finite: {decision.observation['agent_pos'][-1]}.")
+
+
+class PlanPolicy(ModelPolicy):
+    """Answers the `joint` query: acts on the plan and keeps the picture that came with it.
+
+    It replans exactly when the pictured moment has come, so that the next observation shows what then happened.
+
+    Attributes:
+        pictures: episode key -> one (before, imagined, happened) for each decision that was followed by another one;
+            uint8 (camera, height, width, 3) each.
+    """
+
+    def __init__(self, model: UnifiedModel, embodiment: str, **options: Any) -> None:
+        spec = model.spec
+        frames_ahead = min(spec.num_frames, spec.action_horizon // spec.frame_stride)
+        if "video" not in model.decoders or frames_ahead < 1:
+            raise UserError(
+                f"A picture of the plan needs a video stream and an action_horizon ({spec.action_horizon}) that reaches"
+                f" the first future frame ({spec.frame_stride} env steps ahead)."
+            )
+        super().__init__(model, embodiment, **{**options, "n_action_steps": frames_ahead * spec.frame_stride})
+        self._frame = frames_ahead - 1
+        self._open: dict[int, tuple[Pictures, Pictures]] = {}
+        self.pictures: dict[int, list[tuple[Pictures, Pictures, Pictures]]] = {}
+
+    def act(
+        self, decisions: Sequence[Decision], keys: Sequence[tuple[int, int]]
+    ) -> list[Float[np.ndarray, " n_action_steps action_dim"]]:
+        """Answer decisions and remember what was imagined."""
+        answer = self.answer(decisions, keys, "joint")
+        imagined = images_to_uint8(answer["video"][:, :, self._frame]).movedim(2, -1).numpy()
+        slots = [self.model.spec.cameras.index(camera) for camera in self.body.cameras]
+        for row, (decision, (key, _)) in enumerate(zip(decisions, keys, strict=True)):
+            now = np.stack([decision.observation["pixels"][camera][-1] for camera in self.body.cameras])
+            if key in self._open:
+                self.pictures.setdefault(key, []).append((*self._open[key], now))
+            self._open[key] = (now, imagined[row, slots])
+        return list(self._to_chunks(answer["action"]))
 
 
 def collate(
@@ -149,38 +203,6 @@ def collate(
         task=tuple(tasks),
         camera_is_pad=is_pad.expand(count, -1).clone() if is_pad.any() else None,
     )
-
-
-def check_suite_fits(spec: DataSpec, embodiment: Embodiment, cameras: Sequence[str], where: str) -> None:
-    """Whether environments offer what a checkpoint looks at and moves.
-
-    Args:
-        spec: of the checkpoint.
-        embodiment: the environment's body: its name and sizes.
-        cameras: names of the cameras that the environment can draw.
-        where: what is being judged, for the message.
-
-    Raises:
-        UserError: naming what does not fit, and the way out.
-    """
-    names = [body.name for body in spec.embodiments]
-    if embodiment.name not in names:
-        raise UserError(
-            f"{where} moves the embodiment {embodiment.name!r}; this checkpoint was trained for {', '.join(names)}. "
-            "Choose a suite of one of these, or train on a recording of this suite (`unified record --suite ...`)."
-        )
-    body = spec.embodiments[names.index(embodiment.name)]
-    missing = [camera for camera in body.cameras if camera not in cameras]
-    if missing:
-        raise UserError(
-            f"This checkpoint looks through {', '.join(body.cameras)}; {where} has no camera {', '.join(missing)} "
-            f"(it has {', '.join(cameras)}). Train on these cameras, or judge on the suite that was recorded."
-        )
-    if (body.proprio_dim, body.action_dim) != (embodiment.proprio_dim, embodiment.action_dim):
-        raise UserError(
-            f"{where} measures {embodiment.proprio_dim} numbers and takes {embodiment.action_dim} actions; this "
-            f"checkpoint's {body.name!r} has {body.proprio_dim} and {body.action_dim}. Was the data recorded elsewhere?"
-        )
 
 
 def load_model(path: str | Path) -> UnifiedModel:
