@@ -12,8 +12,8 @@ from jaxtyping import Float, Int, UInt8
 
 from sims.camera import CameraView
 
-_SKY = (0.65, 0.75, 0.85)
-_AMBIENT = 0.45
+_AMBIENT = 0.6
+_UNSET_RGBA = (0.5, 0.5, 0.5, 1.0)  # MJCF's default, which gives way to the material's colour
 
 
 class RayRenderer:
@@ -25,7 +25,7 @@ class RayRenderer:
         self.model = model
         self._option = mujoco.MjvOption()
         self._scene = mujoco.MjvScene(model, maxgeom=0)
-        self._colours = np.vstack([_geom_colours(model), _SKY])
+        self._colours = np.vstack([_geom_colours(model), _sky_colour(model)])  # the last row answers geom -1
         visible = (model.site_rgba[:, 3] > 0) & (self._option.sitegroup[model.site_group] > 0)
         self._sites = np.flatnonzero(visible)
         self._cameras: dict[CameraView, mujoco.MjvCamera] = {}
@@ -96,17 +96,22 @@ class RayRenderer:
 
 
 def _geom_colours(model: mujoco.MjModel) -> Float[np.ndarray, " geoms 3"]:
-    """Each geom's colour, its material's if it has one, times the mean of its texture."""
+    """Each geom's own colour, or its material's if it has none, times the mean of its texture."""
     colours = np.array(model.geom_rgba[:, :3], np.float64)
-    for geom in range(model.ngeom):
+    for geom in np.flatnonzero(model.geom_matid >= 0):
         material = model.geom_matid[geom]
-        if material < 0:
-            continue
-        colours[geom] = model.mat_rgba[material, :3]
+        if np.allclose(model.geom_rgba[geom], _UNSET_RGBA):
+            colours[geom] = model.mat_rgba[material, :3]
         texture = model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB]
         if texture >= 0:
             colours[geom] *= _mean_texture(model, texture)
     return colours
+
+
+def _sky_colour(model: mujoco.MjModel) -> Float[np.ndarray, " 3"]:
+    """Mean colour of the sky box; black without one, as OpenGL leaves it."""
+    skies = np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)
+    return _mean_texture(model, int(skies[0])) if len(skies) else np.zeros(3)
 
 
 def _mean_texture(model: mujoco.MjModel, texture: int) -> Float[np.ndarray, " 3"]:

@@ -1,0 +1,204 @@
+"""Pictures: right content, cheap tricks that do not show, and ray casting where OpenGL is missing."""
+
+import logging
+import os
+import subprocess
+import sys
+
+import mujoco
+import numpy as np
+import pytest
+
+from sims import gl
+from sims.camera import CameraView
+from sims.decimate import decimate
+from sims.raycast import RayRenderer
+from sims.renderer import GLRenderer, box_average, make_renderer
+from tests.sims.registry import make
+
+SCENE = """
+<mujoco><worldbody>
+  <light pos="0 0 3" dir="0 0 -1"/>
+  <camera name="above" pos="0 0 2" fovy="45"/>
+  <geom type="plane" size="2 2 .1" rgba=".5 .5 .5 1"/>
+  <geom type="box" size=".2 .2 .2" pos=".4 0 .2" rgba="1 0 0 1"/>
+  <geom type="sphere" size=".2" pos="-.4 0 .2" rgba="0 1 0 1"/>
+  <site name="goal" pos="0 .5 .2" size=".1" rgba="0 0 1 1"/>
+</worldbody></mujoco>
+"""
+ABOVE = CameraView(fixed="above")
+
+
+def needs_gl():
+    try:
+        gl.shared_context()
+    except gl.GLUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["gl", "raycast"])
+def renderer_class(request):
+    if request.param == "gl":
+        needs_gl()
+        return GLRenderer
+    return RayRenderer
+
+
+def scene():
+    model = mujoco.MjModel.from_xml_string(SCENE)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    return model, data
+
+
+def psnr(first, second):
+    return 10 * np.log10(255**2 / np.mean((first.astype(float) - second) ** 2))
+
+
+def dominant(picture, row, column):
+    """Which colour channel is strongest at a pixel."""
+    return int(np.argmax(picture[row, column]))
+
+
+def test_things_are_where_they_are_and_have_their_colours(renderer_class):
+    model, data = scene()
+    renderer = renderer_class(model)
+    picture = renderer.render(data, ABOVE, 64)
+    assert picture.shape == (64, 64, 3)
+    assert picture.dtype == np.uint8
+    assert dominant(picture, 32, 48) == 0, "the red box is on the right"
+    assert dominant(picture, 32, 16) == 1, "the green ball is on the left"
+    assert dominant(picture, 11, 32) == 2, "the blue marker is at the top"
+    turned = renderer.render(data, CameraView(fixed="above", flip=True), 64)
+    assert np.array_equal(turned[::-1, ::-1], picture)
+    renderer.close()
+
+
+def test_both_renderers_see_the_same_shapes():
+    needs_gl()
+    env = make("MetaWorld-drawer-open-v3", cameras=())
+    env.reset(seed=0)
+    drawn, cast = GLRenderer(env.model), RayRenderer(env.model)
+    for view in ("corner2", "left", "far"):
+        first = drawn.render(env.data, env.views[view], 64).astype(int)
+        second = cast.render(env.data, env.views[view], 64).astype(int)
+        for channel, name in ((0, "the red arm"), (1, "the green drawer")):
+            others = [other for other in range(3) if other != channel]
+            seen = [
+                (p[..., channel] > p[..., others].max(axis=-1) * 1.6) & (p[..., channel] > 60) for p in (first, second)
+            ]
+            overlap = (seen[0] & seen[1]).sum() / (seen[0] | seen[1]).sum()
+            assert overlap > 0.75, f"{name} from {view}"
+    drawn.close()
+
+
+def test_size_and_camera_may_change_at_every_call():
+    needs_gl()
+    model, data = scene()
+    renderer = GLRenderer(model)
+    first = renderer.render(data, ABOVE, 48)
+    for size in (200, 16, 129):
+        assert renderer.render(data, CameraView(distance=2.0), size).shape == (size, size, 3)
+    assert np.array_equal(first, renderer.render(data, ABOVE, 48))
+    renderer.close()
+    assert np.array_equal(first, renderer.render(data, ABOVE, 48)), "a closed renderer opens again when asked"
+    renderer.close()
+
+
+def test_two_models_share_the_context_without_disturbing_each_other():
+    needs_gl()
+    (model, data), env = scene(), make("MetaWorld-reach-v3", cameras=())
+    env.reset(seed=0)
+    renderer = GLRenderer(model)
+    first = renderer.render(data, ABOVE, 32), env.render_frame("left", 32)
+    again = renderer.render(data, ABOVE, 32), env.render_frame("left", 32)
+    renderer.close()
+    after = env.render_frame("left", 32)
+    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first[1], again[1])
+    assert np.array_equal(first[1], after)
+    env.close()
+
+
+def test_another_librarys_context_does_not_disturb_ours():
+    needs_gl()
+    model, data = scene()
+    renderer = GLRenderer(model)
+    first = renderer.render(data, ABOVE, 32)
+    with mujoco.Renderer(model, 32, 32) as other:
+        other.update_scene(data)
+        other.render()
+        assert np.array_equal(first, renderer.render(data, ABOVE, 32))
+    assert np.array_equal(first, renderer.render(data, ABOVE, 32))
+    renderer.close()
+
+
+def test_merged_triangles_hardly_show_and_the_simulated_model_keeps_all():
+    needs_gl()
+    env = make("MetaWorld-pick-place-v3", cameras=())
+    env.reset(seed=0)
+    faces = env.model.mesh_facenum.sum()
+    coarse = env.render_frame("right", 64)
+    full = box_average(env.render_frame("right", 256), 4)
+    assert psnr(coarse, full) > 30
+    assert env.model.mesh_facenum.sum() == faces
+    env.close()
+
+
+def test_decimation_keeps_the_shape_and_few_faces():
+    env = make("MetaWorld-pick-place-v3", cameras=())
+    before = env.model.mesh_facenum.sum()
+    decimate(env.model)
+    assert env.model.mesh_facenum.sum() < before / 4
+    for mesh in range(env.model.nmesh):
+        start, count = env.model.mesh_faceadr[mesh], env.model.mesh_facenum[mesh]
+        assert count > 10
+        assert env.model.mesh_face[start : start + count].max() < env.model.mesh_vertnum[mesh]
+
+
+def test_box_average_rounds_the_mean():
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[:2, :2, 0] = [[0, 1], [1, 1]]
+    picture[2:, 2:, 2] = 255
+    expected = np.zeros((2, 2, 3), np.uint8)
+    expected[0, 0, 0], expected[1, 1, 2] = 1, 255
+    assert np.array_equal(box_average(picture, 2), expected)
+
+
+def test_asking_for_ray_casting_gives_it(monkeypatch):
+    monkeypatch.setenv("UNIFIED_RENDERER", "raycast")
+    assert isinstance(make_renderer(scene()[0]), RayRenderer)
+
+
+def test_without_a_graphics_library_ray_casting_takes_over_and_says_so_once():
+    script = (
+        "import logging; logging.basicConfig(format='%(message)s');"
+        "import gymnasium, numpy;"
+        "envs = [gymnasium.make('sims:MetaWorld-reach-v3', image_size=32).unwrapped for _ in range(2)];"
+        "pictures = [env.reset(seed=0)[0]['pixels']['left'] for env in envs];"
+        "assert envs[0]._renderer.name == 'raycast' and pictures[0].std() > 10 and (pictures[0] == pictures[1]).all()"
+    )
+    variables = {**os.environ, "MUJOCO_GL": "disable"}
+    variables.pop("UNIFIED_RENDERER", None)
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("ray casting") == 1
+    assert "libegl1" in done.stderr
+
+
+def test_the_renderer_is_announced_once(caplog, monkeypatch):
+    needs_gl()
+    monkeypatch.delenv("UNIFIED_RENDERER", raising=False)
+    monkeypatch.setattr("sims.renderer._announced", set())
+    caplog.set_level(logging.INFO, logger="sims")
+    for _ in range(2):
+        make_renderer(scene()[0]).close()
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == ["Pictures by OpenGL"]
+
+
+def test_a_process_that_drew_ends_without_noise():
+    needs_gl()
+    script = "import gymnasium; gymnasium.make('sims:MetaWorld-reach-v3', image_size=16).reset(seed=0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
