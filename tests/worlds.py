@@ -20,7 +20,7 @@ def small_spec(**changes: object) -> DataSpec:
         "frame_stride": 4,
         "action_horizon": 4,
     }
-    return DataSpec(**{**values, **changes})  # pyright: ignore[reportArgumentType]
+    return DataSpec(**{**values, **changes})
 
 
 def small_config(**changes: object) -> ModelConfig:
@@ -37,7 +37,7 @@ def small_config(**changes: object) -> ModelConfig:
             "video": ClassSpec("decoders.pixels.PixelDecoder", {"patch_size": 8}),
         },
     }
-    return ModelConfig(**{**values, **changes})  # pyright: ignore[reportArgumentType]
+    return ModelConfig(**{**values, **changes})
 
 
 def random_batch(spec: DataSpec, size: int = 3, seed: int = 0, channels: int = 3) -> Batch:

@@ -83,17 +83,20 @@ class TimeEmbedding(nn.Module):
     """Diffusion times in [0, 1] to vectors: sinusoids, then two linear layers."""
 
     NUM_FEATURES = 256
+    frequencies: Float[Tensor, " frequency"]
 
     def __init__(self, dim: int):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(self.NUM_FEATURES, dim), nn.SiLU(), nn.Linear(dim, dim))
         half = self.NUM_FEATURES // 2
-        self.register_buffer("frequencies", 1000 * torch.exp(-math.log(1e4) * torch.arange(half) / half), persistent=False)
+        self.register_buffer(
+            "frequencies", 1000 * torch.exp(-math.log(1e4) * torch.arange(half) / half), persistent=False
+        )
 
     def forward(self, t: Float[Tensor, " *shape"]) -> Float[Tensor, " *shape dim"]:
         angles = t[..., None].float() * self.frequencies
         features = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return self.mlp(features.to(self.mlp[0].weight.dtype))
+        return self.mlp(features.to(next(self.mlp.parameters()).dtype))
 
 
 class UViT(nn.Module):
@@ -117,7 +120,7 @@ class UViT(nn.Module):
             raise UserError(f"dim must be a multiple of num_heads ({num_heads}), got {dim}.")
         self.gradient_checkpointing = gradient_checkpointing
         half = depth // 2
-        self.registers = nn.Parameter(torch.randn(1, num_registers, dim) * 0.02) if num_registers else None
+        self.registers = nn.Parameter(torch.randn(1, num_registers, dim) * 0.02)
         self.time = TimeEmbedding(dim)
         self.in_blocks = nn.ModuleList(Block(dim, num_heads) for _ in range(half))
         self.mid_block = Block(dim, num_heads)
@@ -142,9 +145,8 @@ class UViT(nn.Module):
         """
         if t is not None:
             tokens = tokens + self.time(t)[:, groups]
-        num_registers = 0
-        if self.registers is not None:
-            num_registers = self.registers.shape[1]
+        num_registers = self.registers.shape[1]
+        if num_registers:
             tokens = torch.cat([self.registers.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
         full_mask = None if mask is None else _admit_registers(mask, num_registers)[:, None]
         skips: list[Tensor] = []
@@ -172,5 +174,5 @@ def _admit_registers(mask: Bool[Tensor, " #batch #token token"], num_registers: 
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
+        if isinstance(module.bias, nn.Parameter):
             nn.init.zeros_(module.bias)

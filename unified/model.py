@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unified import diffusion
+from unified import checkpoint, diffusion
 from unified.backbone import UViT
 from unified.batch import Batch, Observation
-from unified.config import ModelConfig, build
+from unified.config import TRUSTED_PACKAGES, ModelConfig, build
 from unified.errors import UserError, unknown_name
 from unified.queries import Query, get_query
 from unified.sequence import Layout, PositionEmbedding, Segment
@@ -39,6 +40,9 @@ class Decoder(Protocol):
     def embed(self, noisy: Tensor, observation: Observation, context: Mapping[str, Tensor]) -> Tensor: ...
     def decode(self, tokens: Tensor, observation: Observation) -> Tensor: ...
     def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> None: ...
+
+
+DECODER_PARTS = {"predicts", *(name for name in vars(Decoder) if not name.startswith("_"))}
 
 
 @dataclass(frozen=True)
@@ -78,23 +82,20 @@ class UnifiedModel(nn.Module):
     Args:
         config: the architecture.
         spec: the data: bodies, cameras, window lengths.
+        trusted: packages whose classes the config may name.
     """
 
-    def __init__(self, config: ModelConfig, spec: DataSpec):
+    def __init__(self, config: ModelConfig, spec: DataSpec, trusted: tuple[str, ...] = TRUSTED_PACKAGES):
         super().__init__()
         self.config, self.spec = config, spec
-        self.observation = build(config.observation, dim=config.dim, spec=spec)
-        self.text: TextModel = build(config.text, dim=config.dim)
+        self.observation = build(config.observation, trusted=trusted, dim=config.dim, spec=spec)
+        self.text: TextModel = build(config.text, trusted=trusted, dim=config.dim)
         self.no_text = nn.Parameter(torch.randn(1, self.text.num_tokens, config.dim) * 0.02)
         self.decoders = nn.ModuleDict()
         for name, decoder in config.decoders.items():
-            self.decoders[name] = build(decoder, dim=config.dim, spec=spec)
-            if not isinstance(self.decoders[name], Decoder):
-                missing = [
-                    part
-                    for part in vars(Decoder)
-                    if not part.startswith("_") and not hasattr(self.decoders[name], part)
-                ]
+            self.decoders[name] = build(decoder, trusted=trusted, dim=config.dim, spec=spec)
+            missing = sorted(part for part in DECODER_PARTS if not hasattr(self.decoders[name], part))
+            if missing:
                 raise UserError(f"decoders.{name}: {decoder.class_path} is no Decoder; it lacks {', '.join(missing)}.")
         self.backbone = UViT(
             config.dim, config.depth, config.num_heads, config.num_registers, config.gradient_checkpointing
@@ -299,6 +300,21 @@ class UnifiedModel(nn.Module):
 
     def _event_time(self, name: str, t: Float[Tensor, " batch group"]) -> Tensor:
         return t.reshape(t.shape[0], *self._decoder(name).time_index())
+
+    # ------------------------------------------------------------------ storing
+
+    def save_pretrained(self, folder: Path | str, card: str | None = None) -> Path:
+        """Write weights, config and statistics to a folder; see `unified.checkpoint`."""
+        return checkpoint.save(self, Path(folder), card)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, trusted: tuple[str, ...] = TRUSTED_PACKAGES) -> "UnifiedModel":
+        """Load what `save_pretrained` wrote; a Hub id works where `huggingface_hub` can reach it.
+
+        Raises:
+            UserError: if anything is missing, damaged or does not fit; nothing is ever unpickled.
+        """
+        return checkpoint.load(cls, folder, trusted)
 
     def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> None:
         """Normalise with these statistics: embodiment, then data key, then "mean" and "std"."""
