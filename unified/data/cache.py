@@ -1,7 +1,7 @@
 """Decoded copies of recordings: one memory-mapped array a camera, built once, from which training reads windows.
 
-A cache lies in `<data set>/.cache/unified/<key>`, or in the XDG cache folder where the data set cannot be written to. The
-key is made of the content of the data set and of what is decoded; the folder appears whole or not at all.
+A cache lies in `<data set>/.cache/unified/<key>`, or in the XDG cache folder where the data set cannot be written to.
+The key is made of the content of the data set and of what is decoded; the folder appears whole or not at all.
 """
 
 import hashlib

@@ -4,11 +4,11 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from unified.data.mp4 import probe_mp4, read_mp4
 from unified.data.source import Episode, Recording, read_parquet
 from unified.errors import DataError
 
@@ -60,39 +60,23 @@ def _video_frames(
         rows += [(film.start + frame / fps, episode.index, frame) for frame in range(episode.length)]
     matched = 0
     try:
-        for seconds, picture in _decode(path, fps):
+        rate = probe_mp4(path)["video.fps"]
+        if len(rows) > 1 and abs(rate - fps) > 0.01 * fps:
+            raise DataError(f"{path} runs at {rate:g} frames a second, but meta/info.json says {fps:g}.")
+        for seconds, picture in read_mp4(path):
             if matched == len(rows) or seconds < rows[matched][0] - tolerance:
                 if matched < len(rows) and rows[matched][2] > 0:
-                    raise DataError(f"{path} has a frame too many before {_place(rows, matched)}. Record it again.")
+                    raise DataError(f"{path} has a frame too many.")
                 continue  # before, between or after episodes: nobody's
             if seconds > rows[matched][0] + tolerance:
-                raise DataError(f"{path} lacks frames: {_place(rows, matched)} is not there. Record it again.")
+                raise DataError(f"{path} lacks a frame.")
             yield rows[matched][1], rows[matched][2], picture
             matched += 1
-    except av.FFmpegError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} is damaged at {_place(rows, matched)} ({reason}). Copy or record it again.") from error
-    if matched < len(rows):
-        raise DataError(
-            f"{path} is truncated: {_place(rows, matched)} is not there ({matched} of {len(rows)} frames found). "
-            "Copy or record it again."
-        )
-
-
-def _place(rows: list[tuple[float, int, int]], position: int) -> str:
-    return f"episode {rows[position][1]} frame {rows[position][2]}" if position < len(rows) else "its end"
-
-
-def _decode(path: Path, fps: float) -> Iterator[tuple[float, Picture]]:
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise DataError(f"{path} holds no film. Copy or record it again.")
-        stream = container.streams.video[0]
-        rate = float(stream.average_rate or fps)
-        if stream.frames > 1 and abs(rate - fps) > 0.01 * fps:
-            raise DataError(f"{path} runs at {rate:g} frames a second, but meta/info.json says {fps:g}.")
-        for frame in container.decode(stream):
-            yield frame.time, frame.to_ndarray(format="rgb24")
+        if matched < len(rows):
+            raise DataError(f"{path} is truncated: it ends after {matched} of {len(rows)} frames.")
+    except DataError as error:
+        place = f"episode {rows[matched][1]} frame {rows[matched][2]}" if matched < len(rows) else "its end"
+        raise DataError(f"{error} This concerns {place}; copy or record the data set again.") from error
 
 
 def _table_frames(

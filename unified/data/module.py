@@ -38,7 +38,7 @@ class WindowLoader:
         pin_memory: bool = False,
         multiprocessing_context: str | None = None,
     ) -> None:
-        self.num_batches = num_batches
+        self.reader, self.num_batches = reader, num_batches
         self._position = position
         self._given = 0
         self._span = _Span()

@@ -132,7 +132,11 @@ def retime_mp4(source: Path, target: Path, factor: Fraction) -> None:
 def _film(container: Any, path: Path) -> Any:
     if not container.streams.video:
         raise DataError(f"{path}: holds no film.")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    # A file cut inside its header opens without an error, and decoding it kills the process (PyAV 15).
+    if stream.codec_context is None:
+        raise DataError(f"{path}: its header is damaged or cut off.")
+    return stream
 
 
 def _whole(rate: Fraction | None) -> int | float:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import pyarrow
 import pyarrow.parquet
 
@@ -231,39 +230,13 @@ def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
         return table.read(columns=columns)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(
-            f"{path} cannot be read, it is damaged or half-written ({_first_line(error)}). Copy or record it again."
+            f"{path} cannot be read, it is damaged or half-written ({first_line(error)}). Copy or record it again."
         ) from error
 
 
-def read_tasks(recording: Recording) -> dict[int, str]:
-    """Task texts by LeRobot's task_index, which means something inside this folder only."""
-    path = recording.root / "meta" / "tasks.parquet"
-    try:
-        names = pyarrow.parquet.read_schema(path).names
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read ({_first_line(error)}). Copy or record the data set again.") from error
-    text = next((name for name in ("task", "__index_level_0__") if name in names), "task")
-    table = read_parquet(path, ["task_index", text])
-    return dict(zip(table["task_index"].to_pylist(), table[text].to_pylist(), strict=True))
-
-
-def vectors(path: Path, column: pyarrow.ChunkedArray, name: str, size: int) -> np.ndarray:
-    """A column of vectors (or of scalars where size is 1) as a float64 array (rows, size).
-
-    Raises:
-        DataError: if any row has another size or no value.
-    """
-    flat = column.combine_chunks()
-    while pyarrow.types.is_list(flat.type) or pyarrow.types.is_fixed_size_list(flat.type):
-        flat = flat.flatten()
-    if len(flat) != len(column) * size or flat.null_count:
-        raise DataError(
-            f"{path}: {name!r} must hold {size} numbers a row, got {len(flat) - flat.null_count} in {len(column)} rows."
-        )
-    try:
-        return flat.to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, size)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: {name!r} must hold numbers, got {flat.type}.") from error
+def first_line(error: Exception) -> str:
+    """What an error says, fit for the end of a one-line message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 def _read_info(root: Path) -> dict[str, Any]:
@@ -286,7 +259,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({_first_line(error)}). Copy or record the data set again.") from error
+        raise DataError(f"{path} cannot be read ({first_line(error)}). Copy or record the data set again.") from error
 
 
 def _vector_size(root: Path, features: dict[str, Any], key: str) -> int:
@@ -317,10 +290,6 @@ def _download(repo_id: str) -> Path:
         return Path(snapshot_download(repo_id, repo_type="dataset", allow_patterns=["data/*", "meta/*", "videos/*"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise UserError(
-            f"There is no folder {repo_id}, and the Hub has or gives no data set of that name ({_first_line(error)}). "
+            f"There is no folder {repo_id}, and the Hub has or gives no data set of that name ({first_line(error)}). "
             "Check the spelling and the network, or give a local folder."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

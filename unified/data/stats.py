@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32, Int
 
-from unified.data.source import ACTION, PROPRIO
+from unified.spec import ACTION, PROPRIO
 
 Stats = dict[str, dict[str, dict[str, list[float]]]]
 
@@ -13,12 +12,13 @@ STD_FLOOR = 1e-3
 """A dimension that hardly moved in the data is not blown up: below this, differences are not signal."""
 
 
-def column_stats(
-    parts: Sequence[tuple[Float32[np.ndarray, " row size"], Int[np.ndarray, " picked"]]],
-) -> dict[str, list[float]]:
-    """Mean, std, min, max and the 1 % and 99 % quantiles of the picked rows of all parts together.
+def column_stats(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:
+    """Mean, std, min, max and the 1 % and 99 % quantiles of each column, over the picked rows of all parts together.
 
     Exact, as if the parts were one array; memory is one column at a time.
+
+    Args:
+        parts: pairs of an array (row, size) and the numbers (picked,) of the rows that count.
     """
     stats: dict[str, list[float]] = {name: [] for name in ("mean", "std", "min", "max", "q01", "q99")}
     for dimension in range(parts[0][0].shape[1]):
@@ -30,17 +30,12 @@ def column_stats(
     return stats
 
 
-def embodiment_stats(
-    sources: Sequence[
-        tuple[
-            str,
-            Float32[np.ndarray, " row action_dim"],
-            Float32[np.ndarray, " row proprio_dim"],
-            Int[np.ndarray, " picked"],
-        ]
-    ],
-) -> Stats:
-    """Statistics of (embodiment, action, proprio, picked rows) of every source, sources of one body taken together."""
+def embodiment_stats(sources: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> Stats:
+    """Statistics for every body, its sources taken together.
+
+    Args:
+        sources: embodiment, actions (row, action_dim), proprio (row, proprio_dim), numbers of the rows that count.
+    """
     stats: Stats = {}
     for name in dict.fromkeys(source[0] for source in sources):
         same = [source for source in sources if source[0] == name]

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
+import pyarrow.parquet
 from jaxtyping import Float32, Int
 
-from unified.data.source import ACTION, EXPERT_ACTION, PROPRIO, Episode, Recording, read_parquet, read_tasks, vectors
+from unified.data.source import Episode, Recording, first_line, read_parquet
 from unified.errors import DataError
+from unified.spec import ACTION, EXPERT_ACTION, PROPRIO
 
 _INDICES = ["episode_index", "frame_index", "timestamp", "task_index"]
 
@@ -43,7 +45,7 @@ def read_numbers(recording: Recording, episodes: list[Episode]) -> Numbers:
     for path in dict.fromkeys(episode.table for episode in episodes):
         table = read_parquet(path, [*_INDICES, *sizes])
         indices = {name: _scalars(path, table, name) for name in _INDICES}
-        values = {name: vectors(path, table[name], name, size) for name, size in sizes.items()}
+        values = {name: _vectors(path, table[name], name, size) for name, size in sizes.items()}
         for episode in episodes:
             if episode.table == path:
                 parts[episode.index] = _episode(recording, episode, indices, values)
@@ -66,39 +68,54 @@ def _episode(
     rows = np.flatnonzero(indices["episode_index"] == episode.index)
     if len(rows) != episode.length:
         raise DataError(f"{place}: the table has {len(rows)} rows, meta/episodes says {episode.length}.")
-    frames = indices["frame_index"][rows]
-    if not np.array_equal(frames, np.arange(len(rows))):
-        wrong = int(np.flatnonzero(frames != np.arange(len(rows)))[0])
-        raise DataError(
-            f"{place}: frames must be numbered 0, 1, 2, ...; row {wrong} has frame_index {frames[wrong]:g}."
-        )
-    late = np.abs(indices["timestamp"][rows] - frames / recording.fps) > 0.25 / recording.fps
-    if late.any():
-        wrong = int(np.flatnonzero(late)[0])
-        raise DataError(
-            f"{place} frame {wrong}: time stamp {indices['timestamp'][rows][wrong]:g} s does not fit the "
-            f"{recording.fps:g} frames a second of meta/info.json. One of them is wrong; record or import the data set again."
-        )
-    picked = {"task_index": indices["task_index"][rows]}
-    for name, value in values.items():
-        picked[name] = value[rows].astype(np.float32)
-        bad = ~np.isfinite(picked[name])
-        if bad.any():
-            row, column = (int(axis[0]) for axis in np.nonzero(bad))
+    _check_frames(place, indices["frame_index"][rows], indices["timestamp"][rows], recording.fps)
+    picked = {name: value[rows].astype(np.float32) for name, value in values.items()}
+    for name, value in picked.items():
+        for row, column in np.argwhere(~np.isfinite(value))[:1].tolist():
             raise DataError(
-                f"{place} frame {row}: {name}[{column}] is {picked[name][row, column]}. "
+                f"{place} frame {row}: {name}[{column}] is {value[row, column]}. "
                 "Leave the episode out with `episodes:` or record it again."
             )
-    return picked
+    return {**picked, "task_index": indices["task_index"][rows]}
+
+
+def _check_frames(place: str, frames: np.ndarray, stamps: np.ndarray, fps: float) -> None:
+    expected = np.arange(len(frames))
+    for row in np.flatnonzero(frames != expected)[:1]:
+        raise DataError(f"{place}: frames must be numbered 0, 1, 2, ...; row {row} has frame_index {frames[row]:g}.")
+    for row in np.flatnonzero(~(np.abs(stamps - expected / fps) <= 0.25 / fps))[:1]:
+        raise DataError(
+            f"{place} frame {row}: time stamp {stamps[row]:g} s does not fit the {fps:g} frames a second of "
+            "meta/info.json. One of them is wrong; record or import the data set again."
+        )
 
 
 def _scalars(path: Path, table: pyarrow.Table, name: str) -> np.ndarray:
-    return vectors(path, table[name], name, 1)[:, 0]
+    return _vectors(path, table[name], name, 1)[:, 0]
+
+
+def _vectors(path: Path, column: pyarrow.ChunkedArray, name: str, size: int) -> np.ndarray:
+    """A column of vectors (or of scalars where size is 1) as a float64 array (rows, size).
+
+    Raises:
+        DataError: if any row has another size or no value.
+    """
+    flat = column.combine_chunks()
+    while pyarrow.types.is_list(flat.type) or pyarrow.types.is_fixed_size_list(flat.type):
+        flat = flat.flatten()
+    if len(flat) != len(column) * size or flat.null_count:
+        raise DataError(
+            f"{path}: {name!r} must hold {size} numbers a row, got {len(flat) - flat.null_count} in {len(column)} rows."
+        )
+    try:
+        return flat.to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, size)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: {name!r} must hold numbers, got {flat.type}.") from error
 
 
 def _tasks(recording: Recording, task_index: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Key tasks by their text: LeRobot's indices differ between two runs of one program."""
-    texts = read_tasks(recording)
+    texts = _read_tasks(recording)
     used, inverse = np.unique(task_index.astype(np.int64), return_inverse=True)
     for index in used.tolist():
         if not isinstance(texts.get(index), str):
@@ -108,3 +125,15 @@ def _tasks(recording: Recording, task_index: np.ndarray) -> tuple[np.ndarray, li
     tasks = sorted({texts[index] for index in used.tolist()})
     position = np.array([tasks.index(texts[index]) for index in used.tolist()], dtype=np.int32)
     return position[inverse.reshape(-1)], tasks
+
+
+def _read_tasks(recording: Recording) -> dict[int, str]:
+    """Task texts by LeRobot's task_index, which means something inside this folder only."""
+    path = recording.root / "meta" / "tasks.parquet"
+    try:
+        names = pyarrow.parquet.read_schema(path).names
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read ({first_line(error)}). Copy or record the data set again.") from error
+    text = next((name for name in ("task", "__index_level_0__") if name in names), "task")
+    table = read_parquet(path, ["task_index", text])
+    return dict(zip(table["task_index"].to_pylist(), table[text].to_pylist(), strict=True))

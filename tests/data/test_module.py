@@ -1,0 +1,208 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from jsonargparse import ArgumentParser
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from tests.data.recordings import record
+from unified.batch import Batch
+from unified.data.module import WindowDataModule, WindowLoader
+from unified.data.source import Source
+from unified.data.windows import Windows
+from unified.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("module") / "arm"
+    record(folder, lengths=(7, 12, 9, 8, 6, 10, 11, 5, 9, 7))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("module") / "car"
+    record(folder, (5, 6), cameras=("road",), action_dim=2, proprio_dim=4, fps=20, robot="car")
+    return folder
+
+
+def make(*roots: Path, **options: Any) -> WindowDataModule:
+    settings = {"image_size": 8, "batch_size": 4, "steps_per_epoch": 5, "val_batches": 2, "frame_stride": 2, **options}
+    return WindowDataModule([Source(str(root)) for root in roots], **settings)
+
+
+class Recorder(pl.LightningModule):
+    """Learns a number from the actions, so that its value depends on every batch and their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(3))
+        self.seen: list[float] = []
+        self.validated: list[float] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        assert batch.action is not None
+        assert batch.video is not None
+        assert batch.video.dtype == torch.float32
+        assert batch.video.abs().max() <= 1
+        self.seen.append(float(batch.action.sum()))
+        return ((batch.action - self.weight) ** 2).mean()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        assert batch.action is not None
+        self.validated.append(float(batch.action.sum()))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=0.1)
+
+
+def fit(data: WindowDataModule, folder: Path, steps: int, resume: Path | None = None, **options: Any) -> Recorder:
+    model = Recorder()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=-1, filename="{step}")],
+        **options,
+    )
+    trainer.fit(model, data, ckpt_path=resume)
+    return model
+
+
+def test_shapes_are_known_before_anything_is_decoded(root: Path, other_root: Path):
+    data = make(root, other_root)
+    assert [body.name for body in data.spec.embodiments] == ["toy", "car"]
+    assert data.spec.cameras == ("front", "road")
+    assert (data.spec.action_dim, data.spec.proprio_dim, data.spec.image_size) == (3, 4, (8, 8))
+    assert [body.control_dt for body in data.spec.embodiments] == [0.1, 0.05]
+    assert data.stats == {}
+
+
+def test_whole_episodes_are_held_out_and_not_in_the_statistics(root: Path):
+    data = make(root, holdout=0.3)
+    data.setup()
+    assert data.train_windows is not None
+    assert data.val_windows is not None
+    (train,), (val,) = data.train_windows.sources, data.val_windows.sources
+    episode = np.searchsorted(train.cache.bounds, np.arange(len(train.cache)), side="right")
+    assert len(set(episode[val.frames])) == 3
+    assert set(episode[val.frames]).isdisjoint(episode[train.frames])
+    assert len(train.frames) + len(val.frames) == len(train.cache)
+    mean = train.cache.action[train.frames].astype(np.float64).mean(0)
+    np.testing.assert_allclose(data.stats["toy"]["action"]["mean"], mean, rtol=1e-12)
+
+
+def test_nothing_held_out_means_no_validation(root: Path, tmp_path: Path):
+    data = make(root, holdout=0.0)
+    assert data.val_dataloader() == []
+    assert fit(data, tmp_path, steps=2).validated == []
+
+
+def test_training_stopped_within_an_epoch_goes_on_as_if_it_had_not(root: Path, tmp_path: Path):
+    whole = fit(make(root), tmp_path / "whole", steps=13)
+    fit(make(root), tmp_path / "part", steps=8)
+    resumed = fit(make(root), tmp_path / "part", steps=13, resume=tmp_path / "part" / "step=7.ckpt")
+    assert len(set(whole.seen)) == 13
+    assert resumed.seen == whole.seen[7:]
+    assert torch.equal(resumed.weight, whole.weight)
+
+
+@pytest.mark.parametrize("step", [5, 10])
+def test_training_stopped_between_epochs_goes_on_as_if_it_had_not(root: Path, tmp_path: Path, step: int):
+    whole = fit(make(root), tmp_path, steps=13)
+    resumed = fit(make(root), tmp_path / "again", steps=13, resume=tmp_path / f"step={step}.ckpt")
+    assert resumed.seen == whole.seen[step:]
+    assert torch.equal(resumed.weight, whole.weight)
+
+
+def test_shortened_epochs_and_accumulation_lose_no_batch(root: Path, tmp_path: Path):
+    whole = fit(make(root), tmp_path / "whole", steps=9, limit_train_batches=3)
+    assert whole.seen == fit(make(root), tmp_path / "other", steps=9).seen
+    options = {"accumulate_grad_batches": 2}
+    twice = fit(make(root, steps_per_epoch=4), tmp_path / "twice", steps=4, **options)
+    resumed = fit(
+        make(root, steps_per_epoch=4), tmp_path, steps=4, resume=tmp_path / "twice" / "step=1.ckpt", **options
+    )
+    assert resumed.seen == twice.seen[2:]
+
+
+def test_validation_windows_are_always_the_same(root: Path, tmp_path: Path):
+    model = fit(make(root, holdout=0.2), tmp_path, steps=10, num_sanity_val_steps=0)
+    assert len(model.validated) == 4
+    assert model.validated[:2] == model.validated[2:]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_worker_processes_give_the_same_batches(root: Path, tmp_path: Path):
+    assert fit(make(root, num_workers=2), tmp_path, steps=12).seen == fit(make(root), tmp_path, steps=12).seen
+
+
+@pytest.mark.slow
+def test_spawned_workers_give_the_same_batches(root: Path, other_root: Path):
+    data = make(root, other_root)
+    here = data.train_dataloader()
+    there = WindowLoader(here.reader, 5, num_workers=2, multiprocessing_context="spawn")
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert one.task == other.task
+
+
+def test_a_loader_goes_on_where_its_state_says(root: Path):
+    data = make(root)
+    loader = data.train_dataloader()
+    batches = [windows.action for windows in loader]
+    assert len(batches) == len(loader) == 5
+    iterator = iter(data.train_dataloader())
+    state = None
+    half = data.train_dataloader()
+    for _ in zip(range(3), half, strict=False):
+        state = half.state_dict()
+    assert state == {"position": 3}
+    resumed = data.train_dataloader()
+    resumed.load_state_dict(state)
+    assert torch.equal(next(iter(resumed)).action, batches[3])
+    assert torch.equal(next(iterator).action, batches[0])
+
+
+def test_a_second_pass_brings_new_windows(root: Path):
+    loader = make(root).train_dataloader()
+    first, second = ([windows.action for windows in loader] for _ in range(2))
+    assert not torch.equal(torch.stack(first), torch.stack(second))
+
+
+def test_a_global_batch_must_divide_among_processes(root: Path):
+    data = make(root, batch_size=5)
+    data.trainer = pl.Trainer(accelerator="cpu", devices=2, logger=False, enable_progress_bar=False)
+    with pytest.raises(UserError, match=r"batch_size .* divide by their number \(2\), got 5; 4 would do"):
+        data.train_dataloader()
+
+
+def test_sources_of_one_body_must_agree(root: Path, other_root: Path):
+    with pytest.raises(UserError, match=r"action_dim 2, but another source of embodiment 'toy' has 3.*`embodiment:`"):
+        WindowDataModule([Source(str(root)), Source(str(other_root), embodiment="toy")])
+
+
+def test_impossible_options_are_refused(root: Path):
+    with pytest.raises(UserError, match="holdout must be at least 0 and below 1, got 1"):
+        make(root, holdout=1.0)
+    with pytest.raises(UserError, match=r"data.frame_stride must be at least 1, got 0"):
+        make(root, frame_stride=0)
+    with pytest.raises(UserError, match=r"data.sources is empty"):
+        WindowDataModule([])
+
+
+def test_yaml_blocks_become_sources(root: Path):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(WindowDataModule, "data")
+    text = {"sources": [{"root": str(root), "weight": 2, "cameras": ["front"]}], "image_size": [8, 12], "seed": 3}
+    data = parser.instantiate(parser.parse_object({"data": text}))["data"]
+    assert data.spec.image_size == (8, 12)
+    assert isinstance(next(iter(data.train_dataloader())), Windows)

@@ -1,0 +1,1 @@
+"""Data sets in LeRobot's format: written, read, checked, and cut into training windows."""
