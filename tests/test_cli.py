@@ -38,7 +38,7 @@ def run(args):
         if args.kind == "user":
             from unified.errors import UserError
             raise UserError("The thing is wrong; do this.")
-        sys.stdout.write("x" * 100000)
+        sys.stdout.write("x" * (10 if args.kind == "little" else 100000))
         return 0
     finally:
         sys.stderr.write("cleaned up\\n")
@@ -183,18 +183,20 @@ def test_a_broken_pipe_of_a_worker_is_not_taken_for_a_reader_that_left(trouble: 
     assert "BrokenPipeError" in done.stderr
 
 
-def test_a_full_disk_under_the_output_is_said_once(trouble: list[str]) -> None:
+@pytest.mark.parametrize("amount", ["little", "much"])
+def test_a_full_disk_under_the_output_is_said_once(trouble: list[str], amount: str) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*trouble, "nothing"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([*trouble, amount], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 2
     assert "disk full" in done.stderr
 
 
-def test_a_reader_that_leaves_is_no_error(trouble: list[str]) -> None:
+@pytest.mark.parametrize("amount", ["little", "much"])
+def test_a_reader_that_leaves_is_no_error(trouble: list[str], amount: str) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*trouble, "nothing"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run([*trouble, amount], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "cleaned up\n")
 
