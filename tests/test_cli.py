@@ -183,10 +183,15 @@ def test_a_broken_pipe_of_a_worker_is_not_taken_for_a_reader_that_left(trouble: 
     assert "BrokenPipeError" in done.stderr
 
 
+def run_buffered(command: list[str], output: int) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    return subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+
+
 @pytest.mark.parametrize("amount", ["little", "much"])
 def test_a_full_disk_under_the_output_is_said_once(trouble: list[str], amount: str) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*trouble, amount], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = run_buffered([*trouble, amount], full.fileno())
     assert done.returncode == 1
     assert done.stderr.count("\n") == 2
     assert "disk full" in done.stderr
@@ -196,7 +201,7 @@ def test_a_full_disk_under_the_output_is_said_once(trouble: list[str], amount: s
 def test_a_reader_that_leaves_is_no_error(trouble: list[str], amount: str) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*trouble, amount], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    done = run_buffered([*trouble, amount], write)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "cleaned up\n")
 
