@@ -117,15 +117,13 @@ def test_environments_are_asked_together_and_a_free_one_takes_the_next_episode()
 
 
 def test_a_film_shows_every_stride_and_the_end():
-    films: dict[int, np.ndarray] = {}
-
-    def keep(index: int, finished: Finished) -> None:
-        assert finished.film is not None
-        films[index] = finished.film
-
-    run(Recorder(), 6, film=FilmRequest("front", size=8, stride=4), on_result=keep)
-    assert films[0].shape == (3, 8, 8, 3)
-    assert films[0][:, 0, 0, 0].tolist() == [0, 4, 6]
+    made: list[Finished] = []
+    run(Recorder(), 6, film=FilmRequest("front", size=8, fps=2.5), on_result=lambda _, finished: made.append(finished))
+    film = made[0].film
+    assert film is not None
+    assert film.shape == (3, 8, 8, 3)
+    assert film[:, 0, 0, 0].tolist() == [0, 4, 6]
+    assert made[0].fps == pytest.approx(2.5)
 
 
 def test_built_in_policies_draw_nothing():

@@ -39,7 +39,7 @@ def test_results_do_not_depend_on_the_number_of_workers_or_environments():
 
 
 def test_the_expert_solves_reach_in_workers_and_random_actions_do_not():
-    film = FilmRequest("corner2", size=48, stride=8)
+    film = FilmRequest("corner2", size=48, fps=10.0)
     chosen = [Episode("sims:MetaWorld-reach-v3", 10_000 + seed, film=film if seed == 0 else None) for seed in range(3)]
     films = {}
     expert = run_episodes(chosen, "expert", on_result=lambda index, finished: films.setdefault(index, finished.film))

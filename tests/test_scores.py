@@ -9,12 +9,11 @@ import torch
 from tests.test_policies import SAWYER, make_model
 from unified.batch import Batch, Observation
 from unified.errors import UserError
+from unified.heldout import HeldOutWindows, choose_windows
 from unified.scores import (
     MOVING_THRESHOLD,
-    HeldOutWindows,
     action_scores,
     bootstrap,
-    choose_windows,
     film_errors,
     film_scores,
     partners,

@@ -23,11 +23,15 @@ Observations = dict[str, Any]
 
 @dataclass(frozen=True)
 class FilmRequest:
-    """Record this episode: pictures of `size` x `size` pixels from `camera`, one every `stride` env steps."""
+    """Record this episode: pictures of `size` x `size` pixels from `camera`, about `fps` for a second of its time."""
 
     camera: str
     size: int = 192
-    stride: int = 4
+    fps: float = 20.0
+
+    def stride(self, control_dt: float) -> int:
+        """Env steps from one picture to the next."""
+        return max(1, round(1 / (self.fps * control_dt)))
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,12 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """Episode `index` is over; `film` holds its pictures if they were asked for."""
+    """Episode `index` is over; `film` holds its pictures if they were asked for, `fps` plays them in real time."""
 
     index: int
     result: EpisodeResult
     film: UInt8[np.ndarray, " frame height width 3"] | None = None
+    fps: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -278,7 +283,10 @@ class EnvSlot:
             metrics=metrics,
             failure=self._ended_by,
         )
-        return Finished(self._index, result, np.stack(self._film) if self._film else None)
+        if self._episode.film is None:
+            return Finished(self._index, result)
+        fps = 1 / (self.env.control_dt * self._episode.film.stride(self.env.control_dt))
+        return Finished(self._index, result, np.stack(self._film), fps)
 
     def close(self) -> None:
         """Give the environment's memory and graphics context back."""
@@ -292,5 +300,5 @@ class EnvSlot:
 
     def _record(self) -> None:
         film = self._episode.film
-        if film is not None and (self.is_over or self._length % film.stride == 0):
+        if film is not None and (self.is_over or self._length % film.stride(self.env.control_dt) == 0):
             self._film.append(self.env.render_frame(film.camera, film.size))

@@ -11,6 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from unified.batch import Batch, Observation, images_to_float, images_to_uint8
+from unified.checkpoint import load_weights
+from unified.config import ModelConfig
 from unified.episodes import Decision, PolicyNeeds
 from unified.errors import UserError
 from unified.model import UnifiedModel
@@ -206,11 +208,27 @@ def collate(
 
 
 def load_model(path: str | Path) -> UnifiedModel:
-    """A model from a pretrained folder, a run directory that holds one, or a Lightning .ckpt of ours.
+    """A model from a pretrained folder, a run that holds one, a Lightning .ckpt of ours, or a Hub id (user/name).
 
     Raises:
-        UserError: if there is nothing that can be loaded.
+        UserError: if there is nothing that can be loaded; the message names the file.
     """
-    from unified.checkpoint import load_checkpoint
-
-    return load_checkpoint(Path(path))
+    place = Path(path)
+    if place.suffix != ".ckpt":
+        inner = place / "pretrained"
+        return UnifiedModel.from_pretrained(inner if inner.is_dir() else path)
+    stored = load_weights(place)
+    hyper = stored.get("hyper_parameters", {})
+    if not {"spec", "network"} <= set(hyper):
+        raise UserError(f"{place} holds no model description (spec and network); it was not written by `unified fit`.")
+    model = UnifiedModel(ModelConfig.from_dict(hyper["network"]), DataSpec.from_dict(hyper["spec"]))
+    weights = {
+        name.removeprefix("model."): value for name, value in stored["state_dict"].items() if name.startswith("model.")
+    }
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"{place}: weights do not fit the network it describes: {str(error).splitlines()[-1]}"
+        ) from error
+    return model.eval()

@@ -5,8 +5,8 @@ moves, where copying is perfect, do not rule the mean. Intervals resample whole 
 are alike.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unified.batch import Batch
-from unified.errors import UserError
+from unified.heldout import HeldOutWindows
 from unified.model import UnifiedModel
 
 MOVING_THRESHOLD = 0.05
@@ -28,52 +28,6 @@ ARMS = {
     "no_actions": "the video query, told no actions",
     "copy_last": "the last observed frame again",
 }
-
-
-@dataclass(frozen=True)
-class HeldOutWindows:
-    """Windows to judge on.
-
-    Attributes:
-        dataset: reads them.
-        source, frame: which they are (see `unified.data.windows.Rows`).
-        episode: a number for each episode, all sources counted through.
-    """
-
-    dataset: Any
-    source: Int[np.ndarray, " window"]
-    frame: Int[np.ndarray, " window"]
-    episode: Int[np.ndarray, " window"]
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    def batches(self, size: int) -> Iterator[tuple[slice, Batch]]:
-        """The windows in order, `size` at a time, with their places."""
-        for start in range(0, len(self), size):
-            rows = slice(start, min(start + size, len(self)))
-            yield rows, self.dataset.fetch((self.source[rows], self.frame[rows]))
-
-
-def choose_windows(dataset: Any, count: int, steps_ahead: int) -> HeldOutWindows:
-    """Up to `count` windows, evenly spread over all episodes, none of which reaches past the end of its episode.
-
-    Raises:
-        UserError: if no episode is long enough.
-    """
-    parts: list[tuple[Any, Any, Any]] = []
-    num_episodes = 0
-    for number, source in enumerate(dataset.sources):
-        episode = np.searchsorted(source.cache.bounds, source.frames, side="right") - 1
-        whole = source.frames + steps_ahead < source.cache.bounds[episode + 1]
-        frames, episode = source.frames[whole], episode[whole]
-        parts.append((np.full(len(frames), number), frames, episode + num_episodes))
-        num_episodes += len(source.cache.bounds) - 1
-    source, frame, episode = (np.concatenate(column) for column in zip(*parts, strict=True))
-    if not len(frame):
-        raise UserError(f"No held-out episode is longer than {steps_ahead} env steps; record longer or more episodes.")
-    picked = np.unique(np.linspace(0, len(frame) - 1, min(count, len(frame))).round().astype(np.int64))
-    return HeldOutWindows(dataset, source[picked], frame[picked], episode[picked])
 
 
 @torch.no_grad()
@@ -97,7 +51,7 @@ def film_scores(
     for rows, batch in windows.batches(batch_size):
         other = np.where(has_partner[rows], partner[rows], np.arange(len(windows))[rows])
         shuffled = windows.dataset.fetch((windows.source[other], windows.frame[other]))
-        for name, film in _imagine(model, batch, shuffled, num_steps, seed).items():
+        for name, film in imagine(model, batch, shuffled, num_steps, seed).items():
             errors[name].append(film_errors(film, batch))
     pooled = {name: torch.cat(parts).numpy() for name, parts in errors.items()}
     return {
@@ -110,10 +64,10 @@ def film_scores(
     }
 
 
-def _imagine(
-    model: UnifiedModel, batch: Batch, shuffled: Batch, num_steps: int, seed: int
+def imagine(
+    model: UnifiedModel, batch: Batch, shuffled: Batch, num_steps: int = 1, seed: int = 0
 ) -> dict[str, Float[Tensor, " batch camera frame channel height width"]]:
-    """One film per arm, all from the same noise."""
+    """One film per arm of `ARMS`, all from the same noise, on the CPU; `shuffled` lends its actions."""
     device = next(model.parameters()).device
 
     def sample(question: Batch, query: str) -> Tensor:

@@ -1,0 +1,234 @@
+"""`unified evaluate`: a policy in a suite; success with intervals beside expert and random, films, one page."""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unified.episodes import BUILTIN_POLICIES, Episode
+from unified.errors import UserError, unknown_name
+from unified.results import EpisodeResult
+from unified.suites import Suite
+
+if TYPE_CHECKING:
+    from unified.model import UnifiedModel
+
+HELP = "Run a policy in a suite: success with 95 % intervals beside expert and random, films, results.json, a page."
+EXAMPLES = """
+unified evaluate --policy expert --suite metaworld-demo --episodes 2 --films 1
+unified evaluate --policy random --suite metaworld-demo --episodes 2 --films 0 --output runs/evaluate-random
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    names = ", ".join(BUILTIN_POLICIES)
+    parser.add_argument(
+        "--policy", required=True, help=f"{names}, or a checkpoint: pretrained folder, run folder, .ckpt or Hub id"
+    )
+    parser.add_argument("--suite", required=True, help="name in configs/suites, or a YAML file")
+    parser.add_argument("--episodes", type=int, metavar="N", help="episodes a task (default: the suite's)")
+    parser.add_argument("--split", default="test", help="which seeds of the suite: test (default) or train")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/evaluate-<policy>-<suite>")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the policy's own noise (default 0)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="simulation processes (default 2)")
+    parser.add_argument("--envs", type=int, default=10, metavar="N", help="environments a process (default 10)")
+    parser.add_argument("--films", type=int, default=2, metavar="K", help="filmed episodes a task (default 2)")
+    parser.add_argument(
+        "--baselines",
+        default="expert,random",
+        metavar="A,B",
+        help="built-in policies beside a checkpoint, on the same episodes (default expert,random; '' for none)",
+    )
+    model = parser.add_argument_group("checkpoints")
+    model.add_argument("--num-steps", type=int, default=1, metavar="N", help="denoise steps (default 1)")
+    model.add_argument(
+        "--n-action-steps",
+        type=int,
+        default=4,
+        metavar="N",
+        help="actions executed before the next decision (default 4)",
+    )
+    model.add_argument("--guidance", type=float, default=1.0, help="above 1: follow the instruction more (default 1)")
+    model.add_argument("--device", help="where the model runs (default: cuda where there is one, else cpu)")
+    model.add_argument(
+        "--data", action="append", default=[], metavar="DATASET", help="also score all queries on its held-out episodes"
+    )
+    model.add_argument("--windows", type=int, default=512, metavar="N", help="held-out windows a dataset (default 512)")
+    model.add_argument(
+        "--holdout",
+        type=float,
+        default=0.1,
+        help="share held out in training (default 0.1); 1: all, if never trained on",
+    )
+    model.add_argument("--data-seed", type=int, default=0, help="seed of the split in training (default 0)")
+    model.add_argument("--plans", type=int, default=1, metavar="K", help="films of plans a task (default 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, write results.json and report.html, print the table.
+
+    Raises:
+        UserError: if the policy does not fit the suite, or an environment breaks.
+    """
+    from unified.evaluation import clear_folder, collect_results, film_camera, save, suite_episodes, with_films
+    from unified.rendering import configure_rendering
+    from unified.suites import load_suite
+
+    suite = load_suite(args.suite)
+    episodes = suite_episodes(suite, args.split, args.episodes)
+    for name in ("workers", "films", "plans"):
+        if getattr(args, name) < 0:
+            raise UserError(f"--{name} must not be negative, got {getattr(args, name)}.")
+    configure_rendering()
+    model = None if args.policy in BUILTIN_POLICIES else _load(args)
+    policy = args.policy if model is None else _make_policy(model, suite, args)
+    folder = args.output or Path("runs") / f"evaluate-{_label(args.policy)}-{suite.name}"
+    clear_folder(folder)
+    filmed = with_films(episodes, args.films, film_camera(suite)) if args.films else episodes
+    started = time.perf_counter()
+    results = _rollouts(filmed, policy, suite, args, folder, args.policy)
+    more: dict[str, Any] = {"duration_s": round(time.perf_counter() - started, 2)}
+    baselines: dict[str, list[EpisodeResult]] = {}
+    if model is not None:
+        for name in filter(None, args.baselines.split(",")):
+            baselines[name] = _rollouts(episodes, name, suite, args, None, name)
+        more |= _model_extras(model, suite, episodes, args, folder)
+    command = shlex.join(["unified", *sys.argv[1:]])
+    content = collect_results(suite, args.policy, results, args.seed, args.split, baselines, command, **more)
+    page = save(folder, content)
+    _print_table(content)
+    sys.stdout.write(f"{folder / 'results.json'}\n{page}\n")
+    return 0
+
+
+def _load(args: argparse.Namespace) -> "UnifiedModel":
+    if "/" not in args.policy and not Path(args.policy).exists():
+        raise unknown_name("policy (and no checkpoint folder of that name)", args.policy, BUILTIN_POLICIES)
+    import torch
+
+    from unified.policies import load_model
+
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return load_model(args.policy).to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+
+
+def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) -> Any:
+    from unified.evaluation import check_cameras, embodiment_of
+    from unified.policies import ModelPolicy
+
+    policy = ModelPolicy(
+        model,
+        _check_embodiment(model, suite, embodiment_of(suite)),
+        num_steps=args.num_steps,
+        n_action_steps=args.n_action_steps,
+        guidance=args.guidance,
+        seed=args.seed,
+    )
+    check_cameras(suite, policy.needs.cameras, model.spec.image_size[0])
+    return policy
+
+
+def _check_embodiment(model: "UnifiedModel", suite: Suite, embodiment: str) -> str:
+    names = [body.name for body in model.spec.embodiments]
+    if embodiment not in names:
+        raise UserError(
+            f"Suite {suite.name} moves the embodiment {embodiment!r}; this checkpoint was trained for "
+            f"{', '.join(names)}. Choose another suite, or train on `unified record --suite {suite.name}`."
+        )
+    return embodiment
+
+
+def _model_extras(
+    model: "UnifiedModel", suite: Suite, episodes: Sequence[Episode], args: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
+    """Scores of all queries, films of plans, and the settings, for results.json."""
+    from unified.judging import judge_queries, make_plans
+
+    settings = {name: getattr(args, name) for name in ("num_steps", "n_action_steps", "guidance")}
+    more: dict[str, Any] = {"policy_settings": settings, "queries": {}}
+    if args.plans and "video" in model.decoders:
+        with _Bar("plans", 1) as bar:
+            more["plans"] = make_plans(model, suite, episodes, folder, args.plans, args.num_steps, args.seed)
+            bar.advance()
+    for root in args.data:
+        with _Bar(f"queries on {root}", 1) as bar:
+            scores = judge_queries(
+                model, root, folder, args.windows, args.num_steps, args.seed, args.holdout, args.data_seed
+            )
+            more["queries"][_label(root)] = scores
+            bar.advance()
+    return more
+
+
+def _rollouts(
+    episodes: Sequence[Episode], policy: Any, suite: Suite, args: argparse.Namespace, folder: Path | None, name: str
+) -> list[EpisodeResult]:
+    from unified.evaluation import run_policy
+
+    with _Bar(_label(name), len(episodes)) as bar:
+        return run_policy(
+            episodes, policy, suite.max_env_steps, folder, args.workers, args.envs, lambda result: bar.advance(result)
+        )
+
+
+class _Bar:
+    """A progress bar on stderr that also says how many have succeeded."""
+
+    def __init__(self, label: str, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
+        self._task = self._progress.add_task(label, total=total, note="")
+        self._successes, self._results = 0, 0
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, result: EpisodeResult | None = None) -> None:
+        """One more done."""
+        note = ""
+        if result is not None:
+            self._results += 1
+            self._successes += result.success
+            note = f"{100 * self._successes / self._results:.0f} % succeed"
+        self._progress.update(self._task, advance=1, note=note)
+
+
+def _print_table(results: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = {_label(results["policy"]): results["summary"]}
+    columns |= {name: row["summary"] for name, row in results["baselines"].items()}
+    table = Table("task", *columns)
+    for env_id in results["summary"]["per_task"]:
+        table.add_row(env_id, *(_cell(summary["per_task"][env_id]) for summary in columns.values()))
+    table.add_section()
+    table.add_row("all", *(_cell(summary) for summary in columns.values()))
+    Console(file=sys.stdout).print(table)
+
+
+def _cell(row: dict[str, Any]) -> str:
+    low, high = row["success_ci95"]
+    return (
+        f"{row['successes']}/{row['episodes']}  {100 * row['success_rate']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    )
+
+
+def _label(path: str) -> str:
+    """A short name for a policy or dataset: the run's folder rather than "pretrained"."""
+    parts = [part for part in Path(path).with_suffix("").parts if part not in ("pretrained", "checkpoints", "/", "..")]
+    return parts[-1] if parts else path

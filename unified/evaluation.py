@@ -1,0 +1,164 @@
+"""Judge a policy on a suite: episodes with films, baselines beside it, everything in one results.json and one page."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from unified.episodes import Episode, FilmRequest, Finished
+from unified.errors import UserError
+from unified.report import write_report
+from unified.results import SCHEMA_VERSION, EpisodeResult, provenance, summarise, write_results
+from unified.rollout import Policy, run_episodes
+from unified.suites import Suite
+from unified.video import write_mp4
+
+OnEpisode = Callable[[EpisodeResult], None]
+
+
+def suite_episodes(suite: Suite, split: str = "test", episodes_per_task: int | None = None) -> list[Episode]:
+    """The episodes of a suite, task by task.
+
+    Raises:
+        UserError: for an unknown split or no episodes.
+    """
+    seeds = suite.seeds(split, episodes_per_task)
+    return [Episode(task.env_id, seed, suite.env_kwargs) for task in suite.tasks for seed in seeds]
+
+
+def with_films(episodes: Sequence[Episode], per_task: int, camera: str, size: int = 192) -> list[Episode]:
+    """The same episodes, the first `per_task` of each environment filmed."""
+    counts: dict[str, int] = {}
+    marked: list[Episode] = []
+    for episode in episodes:
+        counts[episode.env_id] = counts.get(episode.env_id, 0) + 1
+        wanted = counts[episode.env_id] <= per_task
+        marked.append(replace(episode, film=FilmRequest(camera, size)) if wanted else episode)
+    return marked
+
+
+def film_camera(suite: Suite) -> str:
+    """The camera films are made from: the first of the suite.
+
+    Raises:
+        UserError: if it names none.
+    """
+    cameras = suite.env_kwargs.get("cameras") or ()
+    if not cameras:
+        raise UserError(f"Suite {suite.name} names no cameras in env_kwargs, so nothing can be filmed; use --films 0.")
+    return str(cameras[0])
+
+
+def run_policy(
+    episodes: Sequence[Episode],
+    policy: Policy | str,
+    max_env_steps: int,
+    folder: Path | None = None,
+    num_workers: int = 2,
+    envs_per_worker: int = 10,
+    on_episode: OnEpisode | None = None,
+) -> list[EpisodeResult]:
+    """Run episodes and keep the films that they ask for as <folder>/films/<env>-<seed>-<success or failure>.mp4.
+
+    Raises:
+        UserError: see `unified.rollout.run_episodes`.
+    """
+    paths: dict[int, str] = {}
+
+    def keep(index: int, finished: Finished) -> None:
+        result = finished.result
+        if finished.film is not None and folder is not None:
+            name = result.env_id.replace(":", "-").replace("/", "-")
+            how = "success" if result.success else "failure"
+            paths[index] = f"films/{name}-{result.seed}-{how}.mp4"
+            write_mp4(folder / paths[index], finished.film, finished.fps, quality=26)
+        if on_episode is not None:
+            on_episode(result)
+
+    results = run_episodes(episodes, policy, num_workers, envs_per_worker, max_env_steps, keep)
+    return [replace(result, film=paths.get(index)) for index, result in enumerate(results)]
+
+
+def collect_results(
+    suite: Suite,
+    policy: str,
+    episodes: Sequence[EpisodeResult],
+    seed: int = 0,
+    split: str = "test",
+    baselines: Mapping[str, Sequence[EpisodeResult]] | None = None,
+    command: str | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """The content of results.json (see `unified.results`); `more` are its optional fields."""
+    others = {
+        name: {"summary": summarise(results, suite.groups), "episodes": len(results)}
+        for name, results in (baselines or {}).items()
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "suite": suite.name,
+        "split": split,
+        "policy": policy,
+        "seed": seed,
+        "max_env_steps": suite.max_env_steps,
+        "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **provenance(command),
+        "summary": summarise(episodes, suite.groups),
+        "baselines": others,
+        **more,
+        "episodes": [episode.to_dict() for episode in episodes],
+    }
+
+
+def save(folder: Path, results: Mapping[str, Any]) -> Path:
+    """Write results.json and report.html and return the page's path."""
+    write_results(folder / "results.json", results)
+    return write_report(folder)
+
+
+def clear_folder(folder: Path) -> None:
+    """Make a folder ready for new results; films of earlier ones in it are removed.
+
+    Raises:
+        UserError: if the folder holds something that is not an evaluation.
+    """
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
+    if "results.json" not in held and held - {"films", "report.html"}:
+        raise UserError(f"{folder} is not empty and holds no results.json; give another --output.")
+    shutil.rmtree(folder / "films", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def embodiment_of(suite: Suite) -> str:
+    """Name of the body that a suite moves.
+
+    Raises:
+        UserError: if its first environment cannot be made.
+    """
+    return _make(suite.tasks[0].env_id, {**suite.env_kwargs, "cameras": ()}, suite.name)
+
+
+def check_cameras(suite: Suite, cameras: Sequence[str], image_size: int) -> None:
+    """Whether the environments of a suite can draw what a policy looks at.
+
+    Raises:
+        UserError: if not, with the way out.
+    """
+    env_id = suite.tasks[0].env_id
+    wanted = {**suite.env_kwargs, "cameras": tuple(cameras), "image_size": image_size}
+    _make(env_id, wanted, f"this checkpoint looks through {', '.join(cameras)} at {image_size} pixels; {suite.name}")
+
+
+def _make(env_id: str, kwargs: Mapping[str, Any], context: str) -> str:
+    try:
+        env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+    except (ValueError, TypeError, gymnasium.error.Error, ImportError) as error:
+        raise UserError(f"{context}: {env_id} cannot be made with {dict(kwargs)}: {error}") from error
+    try:
+        return env.unwrapped.embodiment  # pyright: ignore[reportAttributeAccessIssue]
+    finally:
+        env.close()
