@@ -7,7 +7,7 @@ from jaxtyping import Shaped, UInt8
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 SAMPLED_FRAMES = 100  # LeRobot too looks at about 100 pictures of an episode
-_SAMPLED_PIXELS = 150
+SAMPLED_PIXELS = 150
 
 Stats = dict[str, np.ndarray]
 
@@ -23,7 +23,7 @@ def vector_stats(values: Shaped[np.ndarray, " frame *event"]) -> Stats:
 def image_stats(frames: UInt8[np.ndarray, " frame height width 3"]) -> Stats:
     """The same per colour, of pixels in [0, 1], shape (3, 1, 1); from at most 100 evenly spread frames."""
     picked = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), SAMPLED_FRAMES)).round().astype(int))
-    stride = max(1, min(frames.shape[1:3]) // _SAMPLED_PIXELS)
+    stride = max(1, min(frames.shape[1:3]) // SAMPLED_PIXELS)
     pixels = frames[picked, ::stride, ::stride].reshape(-1, 3)
     columns = [_histogram_stats(np.bincount(pixels[:, channel], minlength=256)) for channel in range(3)]
     stats = {name: np.array([column[name] for column in columns]).reshape(3, 1, 1) for name in columns[0]}

@@ -8,8 +8,9 @@ from typing import Any
 
 import av
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 
+from unified.data.episode_stats import SAMPLED_FRAMES, SAMPLED_PIXELS
 from unified.errors import DataError, unknown_name
 
 Frames = UInt8[np.ndarray, " frame height width 3"]
@@ -69,22 +70,8 @@ def read_mp4(path: Path) -> Iterator[tuple[float, UInt8[np.ndarray, " height wid
     Raises:
         DataError: if the file is missing, is not a film, or cannot be decoded to its end.
     """
-    count = 0
-    try:
-        with av.open(str(path)) as container:
-            stream = _film(container, path)
-            for frame in container.decode(stream):
-                pts, time_base = frame.pts, stream.time_base
-                if pts is None or time_base is None:
-                    raise DataError(f"{path}: frame {count} has no time.")
-                yield float(pts * time_base), frame.to_ndarray(format="rgb24")
-                count += 1
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: the film is missing.") from error
-    except av.FFmpegError as error:
-        raise DataError(
-            f"{path}: cannot be decoded after {count} frames ({error.strerror}); it is truncated."
-        ) from error
+    for seconds, frame in _decode(path):
+        yield seconds, frame.to_ndarray(format="rgb24")
 
 
 def probe_mp4(path: Path) -> dict[str, Any]:
@@ -129,6 +116,22 @@ def retime_mp4(source: Path, target: Path, factor: Fraction) -> None:
             write.mux(packet)
 
 
+def _decode(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
+    count = 0
+    try:
+        with av.open(str(path)) as container:
+            stream = _film(container, path)
+            for frame in container.decode(stream):
+                if frame.pts is None:
+                    raise DataError(f"{path}: frame {count} has no time.")
+                yield float(frame.pts * stream.time_base), frame
+                count += 1
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: the film is missing.") from error
+    except av.FFmpegError as error:
+        raise DataError(f"{path}: cannot be decoded after {count} frames ({error.strerror}); truncated?") from error
+
+
 def _film(container: Any, path: Path) -> Any:
     if not container.streams.video:
         raise DataError(f"{path}: holds no film.")
@@ -142,3 +145,46 @@ def _film(container: Any, path: Path) -> Any:
 def _whole(rate: Fraction | None) -> int | float:
     value = float(rate or 0)
     return int(value) if value.is_integer() else value
+
+
+@dataclass(frozen=True)
+class FilmScan:
+    """What decoding a film from its first to its last frame showed.
+
+    Attributes:
+        times: of the frames, in seconds.
+        info: see `probe_mp4`.
+        sample: at most 100 evenly spread frames, thinned to about 150 pixels a side.
+        num_keyframes: frames that can be decoded without others.
+    """
+
+    path: Path
+    times: Float64[np.ndarray, " frame"]
+    info: dict[str, Any]
+    sample: Frames
+    num_keyframes: int
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+def scan_mp4(path: Path, rows: int) -> FilmScan:
+    """Decode all of a film that should have (at least) `rows` frames.
+
+    Raises:
+        DataError: if the file is missing, is not a film, or cannot be decoded to its end.
+    """
+    info = probe_mp4(path)
+    wanted = set(np.linspace(0, rows - 1, min(rows, SAMPLED_FRAMES)).round().astype(int).tolist())
+    stride = max(1, min(info["video.height"], info["video.width"]) // SAMPLED_PIXELS)
+    times: list[float] = []
+    sample: list[np.ndarray] = []
+    keyframes = 0
+    for seconds, frame in _decode(path):
+        if len(times) in wanted:
+            sample.append(frame.to_ndarray(format="rgb24")[::stride, ::stride])
+        times.append(seconds)
+        keyframes += frame.key_frame
+    if not sample:
+        raise DataError(f"{path}: holds no frame.")
+    return FilmScan(path, np.array(times), info, np.stack(sample), keyframes)
