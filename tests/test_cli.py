@@ -105,6 +105,12 @@ def test_a_wrong_option_names_the_nearest_one() -> None:
     )
 
 
+def test_a_misspelt_option_is_named_before_a_missing_one() -> None:
+    done = run_unified("record", "--ouput", "somewhere")
+    assert done.returncode == 2
+    assert "unknown option '--ouput'. Did you mean '--output'?" in done.stderr
+
+
 def test_options_may_not_be_abbreviated() -> None:
     assert run_unified("doctor", "--js").returncode == 2
 

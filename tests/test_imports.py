@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import unified
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("unified", "decoders", "tasks", "sims")
 MAY_IMPORT = {
@@ -147,6 +149,12 @@ def test_light_modules_do_not_load_torch_when_imported() -> None:
     # These two are set by mujoco and by gymnasium.
     foreign = {"PYOPENGL_PLATFORM", "PYGAME_HIDE_SUPPORT_PROMPT"}
     assert set(answer["changed"]) <= foreign, "importing must not touch the environment"
+
+
+def test_every_public_name_can_be_imported_from_the_package() -> None:
+    missing = [name for name in unified.__all__ if getattr(unified, name, None) is None]
+    assert not missing
+    assert set(unified.__all__) == {*unified._HOMES, "__version__"}
 
 
 def test_configs_hold_no_python() -> None:

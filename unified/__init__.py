@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unified.model import ClassSpec, ModelConfig, UnifiedModel
+    from unified.config import ClassSpec, ModelConfig
+    from unified.model import UnifiedModel
     from unified.queries import QUERIES, Query, get_query
 
 _HOMES = {
-    "ClassSpec": "unified.model",
-    "ModelConfig": "unified.model",
+    "ClassSpec": "unified.config",
+    "ModelConfig": "unified.config",
     "UnifiedModel": "unified.model",
     "QUERIES": "unified.queries",
     "Query": "unified.queries",

@@ -45,12 +45,17 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Iterable[str] | None = None, namespace: Any = None
     ) -> Any:
         """Parse, and answer unknown options with the nearest known ones."""
-        parsed, unknown = self.parse_known_args(None if args is None else list(args), namespace)
+        arguments = sys.argv[1:] if args is None else list(args)
+        options = [option for action in self._actions for option in action.option_strings]
+        # Before argparse sees them: it would first complain of a required option that was only misspelt.
+        for word in (item.split("=")[0] for item in arguments):
+            if word == "--":
+                break
+            if word.startswith("--") and word not in options:
+                self.error(f"unknown option {word!r}.{_nearest(word, options)}")
+        parsed, unknown = self.parse_known_args(arguments, namespace)
         if unknown:
-            options = [option for action in self._actions for option in action.option_strings]
-            wrong = next((item for item in unknown if item.startswith("-")), unknown[0])
-            kind = "option" if wrong.startswith("-") else "argument"
-            self.error(f"unknown {kind} {wrong!r}.{_nearest(wrong.split('=')[0], options)}")
+            self.error(f"unknown argument {unknown[0]!r}.{_nearest(unknown[0], options)}")
         return parsed
 
     def error(self, message: str) -> NoReturn:
