@@ -13,9 +13,8 @@ from unified.data.importing import Imported, import_dataset
 
 HELP = "Check a LeRobot v2.x dataset to its last frame and write it as v3; what its metadata get wrong is named."
 EXAMPLES = """
-unified import path/to/dataset --output runs/import-dataset
-unified import path/to/dataset --output runs/import-dataset --repair fps,codec --cameras wrist_cam
-unified import path/to/dataset --output runs/import-dataset --repair all
+unified import robot_franka_usb --output runs/import-usb --repair all
+unified import robot_franka_usb --output runs/import-wrist --repair all --cameras wrist_cam
 """
 SUMMARY = "import.json"
 

@@ -18,7 +18,8 @@ HELP = "Let an expert, a checkpoint or play act in environments and keep what ha
 EXAMPLES = """
 unified record --env sims:MetaWorld-reach-v3 --episodes 2 --output runs/record-reach
 unified record --env sims:MetaWorld-reach-v3 --episodes 3 --output runs/record-reach --resume
-unified record --suite metaworld-demo --episodes 1 --noise 0,0.1,0.2 --cameras corner2 --output runs/record-demo
+unified record --env sims:MetaWorld-push-v3 --policy play --play-steps 100 --episodes 4 --output runs/record-play
+unified record --suite metaworld-demo --episodes 25 --noise 0,0.1,0.2 --output runs/record-demo
 """
 SUMMARY = "recording.json"
 
