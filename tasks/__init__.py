@@ -1,0 +1,8 @@
+"""What can be trained: one LightningModule a file."""
+
+from tasks.arm_control import ArmControl
+from tasks.autoencoder import Autoencoder
+from tasks.video_generation import VideoGeneration
+from tasks.world_action import WorldAction
+
+__all__ = ["ArmControl", "Autoencoder", "VideoGeneration", "WorldAction"]

@@ -1,0 +1,161 @@
+"""What all tasks share: a batch's rows are asked queries in fixed shares, and the answers' errors are the loss."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from tasks.metrics import METRICS
+from tasks.mixing import interleave, move_play, shares_of
+from unified.batch import Batch
+from unified.config import ModelConfig
+from unified.errors import UserError, unknown_name
+from unified.model import UnifiedModel
+from unified.queries import get_query
+from unified.spec import DataSpec
+from unified.training.network import Network
+from unified.training.optimizers import Muon, OptimizerFactory, describe
+from unified.training.progress import run_progress
+from unified.training.schedule import ProgressSchedule, Schedule
+
+VALIDATION_SEED = 1_000_003
+
+
+class GenerativeTask(pl.LightningModule):
+    """Trains a `UnifiedModel` on a mix of queries.
+
+    All randomness of a training step is a function of (seed, step, global row): a run that was killed and resumed, or
+    spread over processes, computes what one uninterrupted process computes.
+
+    Args:
+        spec: of the data (`DataSpec.to_dict()`); the command line links it to the data module's.
+        network: the architecture; in YAML the keys of `unified.config.ModelConfig`.
+        queries: share of each batch by query name.
+        loss_weights: factor of each stream's loss, 1 if not named.
+        optimizer: `Muon` or `AdamW`, with their options.
+        schedule: of the learning rate.
+        seed: of everything drawn in a step.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        network: Network | ModelConfig,
+        queries: dict[str, float],
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerFactory | None = None,
+        schedule: Schedule = Schedule(),  # noqa: B008 - frozen
+        seed: int = 0,
+    ):
+        super().__init__()
+        config = network.config() if isinstance(network, Network) else network
+        self.queries = {name: get_query(name) for name in queries}
+        self.loss_weights = loss_weights or {}
+        self.optimizer_factory = optimizer or Muon()
+        self.schedule, self.seed = schedule, seed
+        self._shares = shares_of(queries)
+        self._check(config, queries)
+        self.model = UnifiedModel(config, DataSpec.from_dict(spec))
+        plain = {
+            "task": f"{type(self).__module__}.{type(self).__name__}",
+            "spec": spec,
+            "network": config.to_dict(),
+            "queries": dict(queries),
+            "loss_weights": self.loss_weights,
+            "optimizer": describe(self.optimizer_factory),
+            "schedule": dataclasses.asdict(schedule),
+            "seed": seed,
+        }
+        self.save_hyperparameters(plain, logger=False)
+
+    def _check(self, config: ModelConfig, queries: Mapping[str, float]) -> None:
+        for name, share in queries.items():
+            if share <= 0:
+                raise UserError(f"queries.{name} is a share of the batch and must be above 0, got {share}.")
+            for stream in self.queries[name].streams:
+                if stream not in config.decoders:
+                    raise unknown_name(f"stream (query {name!r} needs its decoder)", stream, config.decoders)
+        for stream in self.loss_weights:
+            if stream not in config.decoders:
+                raise unknown_name("stream in loss_weights", stream, config.decoders)
+
+    def setup(self, stage: str) -> None:
+        """Take the statistics of the training data."""
+        stats = getattr(getattr(self.trainer, "datamodule", None), "stats", None)
+        if stage == "fit" and stats:
+            self.model.set_stats(stats)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        first_row = self.global_rank * len(batch)
+        num_rows = self.trainer.world_size * len(batch)
+        rows = torch.arange(first_row, first_row + len(batch))
+        micro_step = batch_idx % self.trainer.accumulate_grad_batches
+        draws = self.model.draw(num_rows, self._generator(self.global_step, micro_step)).select(rows.to(self.device))
+        assignment = self._assign(batch, num_rows)[rows]
+        total = torch.zeros((), device=self.device)
+        self.row_losses: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+        for index, (name, query) in enumerate(self.queries.items()):
+            mine = torch.nonzero(assignment == index).flatten().to(self.device)
+            if len(mine):
+                for stream, loss in self.model.loss(batch.select(mine), query, draws.select(mine)).items():
+                    total = total + self.loss_weights.get(stream, 1.0) * loss.sum() / len(batch)
+                    self.row_losses[name, stream] = (mine, loss.detach())
+        self._log_losses(total)
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        draws = self.model.draw(len(batch), self._generator(VALIDATION_SEED, batch_idx))
+        values: dict[str, Tensor] = {}
+        total = torch.zeros((), device=self.device)
+        for (name, query), share in zip(self.queries.items(), self._shares, strict=True):
+            for stream, loss in self.model.loss(batch, query, draws).items():
+                values[f"val/loss_{name}_{stream}"] = loss.mean()
+                total = total + share * self.loss_weights.get(stream, 1.0) * loss.mean()
+            answers = self.model.sample(batch, query, generator=self._generator(VALIDATION_SEED, batch_idx))
+            for stream in set(answers) & set(METRICS):
+                metrics = METRICS[stream](self.model, batch, query, answers[stream])
+                values |= {f"val/{key}": value for key, value in metrics.items()}
+        self.log_dict({"val/loss": total, **values}, batch_size=len(batch), sync_dist=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, dict[str, Tensor]]:
+        """The answer to every query of this task, in data units."""
+        generator = self._generator(VALIDATION_SEED, batch_idx)
+        return {name: self.model.sample(batch, query, generator=generator) for name, query in self.queries.items()}
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer_factory.build(self.model)
+        schedule = ProgressSchedule(optimizer, self.schedule, lambda step: run_progress(self.trainer, step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _assign(self, batch: Batch, num_rows: int) -> Tensor:
+        assignment = interleave(self._shares, num_rows)
+        if batch.is_demonstration is None:
+            return assignment
+        is_demonstration = batch.is_demonstration
+        if self.trainer.world_size > 1:
+            is_demonstration = self.all_gather(is_demonstration.to(torch.uint8)).flatten().bool()  # pyright: ignore[reportAttributeAccessIssue]
+        imitates = torch.tensor([query.imitates for query in self.queries.values()])
+        return move_play(assignment, is_demonstration.cpu(), imitates)
+
+    def _generator(self, *key: int) -> torch.Generator:
+        mixed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)[0] >> np.uint64(1)
+        return torch.Generator(self.device).manual_seed(int(mixed))
+
+    def _log_losses(self, total: Tensor) -> None:
+        if (self.global_step + 1) % max(self.trainer.log_every_n_steps, 1):
+            return
+        values = {"train/loss": total.detach()}
+        by_stream: dict[str, list[Tensor]] = {}
+        for (name, stream), (_, loss) in self.row_losses.items():
+            values[f"train/loss_{name}_{stream}"] = loss.mean()
+            by_stream.setdefault(stream, []).append(loss)
+        values |= {f"train/loss_{stream}": torch.cat(losses).mean() for stream, losses in by_stream.items()}
+        self.log_dict(values, prog_bar=False)
+        self.log("loss", total.detach(), prog_bar=True, logger=False)

@@ -1,0 +1,109 @@
+"""Judging in closed loop while training runs: the success rate that the losses only hint at."""
+
+import re
+from collections import defaultdict
+from contextlib import nullcontext
+from typing import Any
+
+import pytorch_lightning as pl
+
+from unified.episodes import Episode, FilmRequest, Finished
+from unified.policies import ModelPolicy
+from unified.rollout import run_episodes
+from unified.suites import load_suite
+from unified.training.callbacks.average import averaged_weights
+from unified.training.callbacks.dashboard import add_film
+
+
+class ClosedLoopEvaluation(pl.Callback):
+    """Every so many steps, lets the averaged model act in a suite and logs `sim/success_rate` and one rate a task.
+
+    The seeds are neither those of the recordings nor those of `unified evaluate`. Training waits meanwhile.
+
+    Args:
+        suite: name or path, see configs/suites.
+        every_n_steps: optimiser steps between evaluations.
+        episodes_per_task: how many seeds of every task.
+        first_seed: of the environments.
+        tasks: only these environment ids; default: all of the suite.
+        num_workers: processes that step environments.
+        n_action_steps: actions executed before the model is asked again.
+        num_steps: denoise steps.
+        film: also log a film of every task's first episode.
+    """
+
+    def __init__(
+        self,
+        suite: str,
+        every_n_steps: int = 1000,
+        episodes_per_task: int = 4,
+        first_seed: int = 50_000,
+        tasks: list[str] | None = None,
+        num_workers: int = 2,
+        n_action_steps: int = 4,
+        num_steps: int = 1,
+        film: bool = True,
+    ):
+        self.suite = load_suite(suite)
+        self.every_n_steps, self.first_seed = every_n_steps, first_seed
+        self.num_workers, self.n_action_steps, self.num_steps = num_workers, n_action_steps, num_steps
+        env_ids = tasks or [task.env_id for task in self.suite.tasks]
+        camera = next(iter(self.suite.env_kwargs.get("cameras", ())), None)
+        self._episodes = [
+            Episode(
+                env_id,
+                first_seed + number,
+                self.suite.env_kwargs,
+                FilmRequest(camera) if film and camera and number == 0 else None,
+            )
+            for env_id in env_ids
+            for number in range(episodes_per_task)
+        ]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        is_due = step > 0 and step % self.every_n_steps == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if is_due:
+            if trainer.is_global_zero:
+                self._evaluate(trainer, pl_module)
+            trainer.strategy.barrier("closed_loop")
+
+    def _evaluate(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        average = averaged_weights(trainer)
+        model: Any = pl_module.model
+        films: dict[int, Finished] = {}
+
+        def note(index: int, event: Finished) -> None:
+            if event.film is not None:
+                films[index] = event
+
+        was_training = pl_module.training
+        with average.averaged(pl_module) if average else nullcontext():
+            policy = ModelPolicy(
+                model, model.spec.embodiments[0].name, num_steps=self.num_steps, n_action_steps=self.n_action_steps
+            )
+            results = run_episodes(
+                self._episodes, policy, self.num_workers, max_env_steps=self.suite.max_env_steps, on_result=note
+            )
+        pl_module.train(was_training)
+        self._log(trainer, [bool(result.success) for result in results], films)
+
+    def _log(self, trainer: pl.Trainer, successes: list[bool], films: dict[int, Finished]) -> None:
+        by_task: dict[str, list[bool]] = defaultdict(list)
+        for episode, success in zip(self._episodes, successes, strict=True):
+            by_task[_short(episode.env_id)].append(success)
+        values = {f"sim/success_rate/{task}": sum(wins) / len(wins) for task, wins in by_task.items()}
+        values["sim/success_rate"] = sum(successes) / len(successes)
+        for logger in trainer.loggers:
+            logger.log_metrics(values, trainer.global_step)
+        for index, event in films.items():
+            request = self._episodes[index].film
+            if event.film is not None and request is not None:
+                add_film(trainer, f"sim/{_short(self._episodes[index].env_id)}", event.film, 10.0, trainer.global_step)
+
+
+def _short(env_id: str) -> str:
+    """Write "sims:MetaWorld-reach-v3" as "MetaWorld-reach"."""
+    return re.sub(r"^.*:|-v\d+$", "", env_id)

@@ -1,0 +1,331 @@
+"""LightningCLI with our defaults: strict names, short errors, a run folder, checkpoints that survive anything."""
+
+import importlib
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import set_parsing_settings
+from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
+from safetensors.torch import save_file
+
+from unified.atomic import atomic_path, write_text
+from unified.data.module import WindowDataModule
+from unified.errors import UserError
+from unified.training import summary
+from unified.training.callbacks.average import AveragedWeights
+from unified.training.callbacks.checkpointing import Checkpointing, Interrupted
+from unified.training.callbacks.closed_loop import ClosedLoopEvaluation
+from unified.training.callbacks.dashboard import Dashboard
+from unified.training.callbacks.films import Films
+from unified.training.callbacks.finite import FiniteGuard, tensors_of
+from unified.training.checkpoints import (
+    AtomicCheckpointIO,
+    check_same_architecture,
+    list_checkpoints,
+    newest_checkpoint,
+    read_checkpoint,
+)
+from unified.training.keys import check_options
+from unified.training.network import register_with_parser
+from unified.training.options import Options, UsageError
+from unified.training.run_folder import MetricsFile, describe_run
+
+__all__ = ["ClosedLoopEvaluation", "run"]
+
+TASKS = "tasks"  # imported by name, so that its classes can be named without a path
+DEFAULT_DATA = WindowDataModule
+FOLDER_VARIABLE = "UNIFIED_RUN_FOLDER"  # set for the processes of other devices only
+OPTIONAL_CALLBACKS = {"ema": AveragedWeights, "checkpoints": Checkpointing, "films": Films}
+
+
+class Parser(LightningArgumentParser):
+    """Raises instead of printing sixty lines of usage."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Shorten what jsonargparse says to the option and what it must be."""
+        raise UsageError(_shorten(str(message))) from ex
+
+
+class ProgressBar(RichProgressBar):
+    """One bar an epoch; a run that ends by steps or by the clock has no number of epochs."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch + 1}"
+
+
+class UnifiedCLI(LightningCLI):
+    """Parses a ready tree of options and runs one verb on it."""
+
+    def __init__(self, options: Options, tree: dict[str, Any]) -> None:
+        self.options, self.tree = options, tree
+        self.failure: UserError | None = None
+        self.folder = run_folder(options, tree)
+        super().__init__(
+            pl.LightningModule,
+            pl.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 20},
+            parser_class=Parser,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--run_dir", type=str | None, default=None, help="Folder of the run.")
+        for key, callback in OPTIONAL_CALLBACKS.items():
+            parser.add_lightning_class_args(callback, key)
+        parser.link_arguments("data", "model.init_args.spec", compute_fn=_spec_of, apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        verb = self.options.verb
+        if self.options.help_all:
+            self._subcommand_parsers[verb].print_help()
+            raise SystemExit(0)
+        known = _known_keys(self._subcommand_parsers[verb])
+        check_options(self.options, self.tree, known)
+        self.config = parser.parse_object({"subcommand": verb, verb: self.tree})
+
+    def instantiate_classes(self) -> None:
+        for kind in (pl.LightningModule, pl.LightningDataModule, pl.Callback):
+            self.parser.add_instantiator(self._construct, kind)
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # jsonargparse wraps what constructors raise into pages of text
+            if self.failure is None:
+                raise UsageError(_shorten(str(error))) from error
+            raise self.failure from error
+
+    def _construct(self, class_type: type, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return class_type(*args, **kwargs)
+        except UserError as error:
+            self.failure = error
+            raise
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning lets a checkpoint's stored options win over the command line here; `_check_checkpoint` does not."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        config = self.config_init[self.options.verb]["trainer"]
+        plugins = config.get("plugins") or []
+        kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        kwargs["default_root_dir"] = str(self.folder)
+        if config.get("logger") in (None, True):
+            tensorboard = TensorBoardLogger(self.folder, name="tensorboard", version="", default_hp_metric=False)
+            kwargs["logger"] = [tensorboard, MetricsFile(self.folder)]
+        trainer = super().instantiate_trainer(**kwargs)
+        extra: list[pl.Callback] = [FiniteGuard(), Dashboard()]
+        if trainer.progress_bar_callback is None or not isinstance(trainer.progress_bar_callback, RichProgressBar):
+            trainer.callbacks = [c for c in trainer.callbacks if c is not trainer.progress_bar_callback]  # pyright: ignore[reportAttributeAccessIssue]
+            extra += [ProgressBar(leave=True)] if config.get("enable_progress_bar") is not False else []
+        trainer.callbacks = _in_order([*trainer.callbacks, *extra])  # pyright: ignore[reportAttributeAccessIssue]
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        if self.options.print_model:
+            sys.stdout.write(summary.describe(self.model))
+            return
+        arguments = self.config_init[subcommand]
+        arguments["ckpt_path"] = self._checkpoint(subcommand, arguments.get("ckpt_path"))
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
+            self._open_folder(subcommand)
+        os.environ[FOLDER_VARIABLE] = str(self.folder)
+        try:
+            super()._run_subcommand(subcommand)
+        finally:
+            del os.environ[FOLDER_VARIABLE]
+
+    def _checkpoint(self, verb: str, wanted: str | None) -> str | None:
+        if wanted is None:
+            if verb != "fit":
+                raise UsageError(f"`unified {verb}` needs a trained model: add --ckpt_path FILE or --ckpt_path last.")
+            if list_checkpoints(self.folder) and self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
+                raise UsageError(
+                    f"{self.folder} already holds a run with checkpoints. Continue it with --ckpt_path last, "
+                    "or choose another --run_dir."
+                )
+            return None
+        path = newest_checkpoint(self.folder) if wanted == "last" else Path(wanted)
+        stored = read_checkpoint(path, mmap=True)
+        changed = check_same_architecture(path, stored.get("hyper_parameters", {}), dict(self.model.hparams))
+        for key, (old, new) in changed.items():
+            self._say(f"{key}: {old} in the checkpoint, {new} now (this run's value counts)")
+        self._say(f"checkpoint: {path} (step {stored['global_step']})")
+        return str(path)
+
+    def _open_folder(self, verb: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        describe_run(self.folder, self.options.argv)
+        if verb == "fit":
+            config = self.parser.dump(self.config, skip_none=False)
+            values = yaml.safe_load(config)
+            values = values.get(verb, values)
+            for key in ("ckpt_path", "run_dir"):
+                values.pop(key, None)
+            write_text(self.folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
+        self._say(f"run folder: {self.folder}")
+
+    def after_fit(self) -> None:
+        if self.trainer.fast_dev_run or not self.trainer.is_global_zero:  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        self._write_metrics("fit")
+        self._say(f"trained {self.trainer.global_step} steps; watch: tensorboard --logdir {self.folder}")
+        if (self.folder / "pretrained").is_dir():
+            self._say(
+                f"model: {self.folder / 'pretrained'}; next: unified evaluate --policy {self.folder / 'pretrained'}"
+            )
+
+    def after_validate(self) -> None:
+        self._write_metrics("validate")
+
+    def after_test(self) -> None:
+        self._write_metrics("test")
+
+    def predict(self, **arguments: Any) -> None:
+        """Answer all queries and write one safetensors file a batch."""
+        batches = self.trainer.predict(**arguments) or []
+        for index, answers in enumerate(batches):
+            tensors = {name: tensor.contiguous() for name, tensor in tensors_of(answers)}
+            with atomic_path(self.folder / "predictions" / f"batch-{index:05d}.safetensors") as temporary:
+                save_file(tensors, temporary)
+        self._say(f"predictions of {len(batches)} batches: {self.folder / 'predictions'}")
+
+    def _write_metrics(self, verb: str) -> None:
+        metrics = {key: float(value) for key, value in self.trainer.callback_metrics.items()}
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
+            values = {"step": self.trainer.global_step, **metrics}
+            write_text(self.folder / f"{verb}.json", json.dumps(values, indent=2) + "\n")
+
+    def _say(self, text: str) -> None:
+        if self.trainer.is_global_zero:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+
+
+def run(options: Options) -> int:
+    """Run what the options say.
+
+    Raises:
+        UsageError: for wrong options; it names file and line.
+        UserError: for what goes wrong later.
+    """
+    _prepare()
+    tree = options.resolve()
+    data = tree.get("data")
+    if isinstance(data, dict) and "class_path" not in data:
+        path = f"{DEFAULT_DATA.__module__}.{DEFAULT_DATA.__name__}"
+        tree["data"] = {"class_path": path, "init_args": data}
+        _move_origins(options, "data.", "data.init_args.")
+    if options.print_config:
+        sys.stdout.write(yaml.safe_dump(tree, sort_keys=False))
+        return 0
+    try:
+        UnifiedCLI(options, tree)
+    except Interrupted as stop:
+        where = f"; continue with --ckpt_path {stop.checkpoint}" if stop.checkpoint else ""
+        sys.stderr.write(f"unified: stopped by signal {stop.signum}{where}\n")
+        return int(stop.code or 0)
+    except SystemExit:
+        if not options.help_all:
+            raise
+    except UserError as error:
+        raise type(error)(f"{_origin_of(options, str(error))}{error}") from error
+    return 0
+
+
+def run_folder(options: Options, tree: dict[str, Any]) -> Path:
+    """`run_dir`, else runs/NAME of the first config; a new run gets -2, -3, ... if that name holds one already.
+
+    Processes that this one starts for other devices find the answer in the environment.
+    """
+    if tree.get("run_dir") or FOLDER_VARIABLE in os.environ:
+        return Path(tree.get("run_dir") or os.environ[FOLDER_VARIABLE])
+    first = Path("runs") / (options.configs[0].stem if options.configs else options.verb)
+    numbered = [first, *(first.with_name(f"{first.name}-{number}") for number in range(2, 1000))]
+    used = [folder for folder in numbered if list_checkpoints(folder)]
+    if options.verb == "fit" and tree.get("ckpt_path") is None:
+        return next(folder for folder in numbered if folder not in used)
+    return used[-1] if used else first
+
+
+def _prepare() -> None:
+    set_parsing_settings(instantiate_subclass_spec_in_any=False)
+    register_with_parser()
+    importlib.import_module(TASKS)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for noise in (
+        ".*does not have many workers.*",
+        ".*`training_step` returned `None`.*",
+        ".*GPU available but not used.*",
+    ):
+        warnings.filterwarnings("ignore", noise)
+
+
+def _known_keys(parser: LightningArgumentParser) -> dict[str, Any]:
+    top = {action.dest.split(".")[0] for action in parser._actions} - {"help", "config", "print_config"}
+    types: dict[str, Any] = dict.fromkeys(sorted(top), Any)
+    return types | {
+        "trainer": pl.Trainer,
+        "model": pl.LightningModule,
+        "data": pl.LightningDataModule,
+        **OPTIONAL_CALLBACKS,
+    }
+
+
+def _spec_of(data: pl.LightningDataModule) -> dict[str, Any]:
+    spec: Any = data.spec  # pyright: ignore[reportAttributeAccessIssue]
+    return spec if isinstance(spec, dict) else spec.to_dict()
+
+
+def _in_order(callbacks: list[pl.Callback]) -> list[pl.Callback]:
+    """Averages first (others read them), checkpoints last (they store what the others changed)."""
+
+    def rank(callback: pl.Callback) -> int:
+        return 0 if isinstance(callback, AveragedWeights) else 2 if isinstance(callback, pl.callbacks.Checkpoint) else 1
+
+    return sorted(callbacks, key=rank)
+
+
+def _move_origins(options: Options, old: str, new: str) -> None:
+    for key in [key for key in options.origins if key.startswith(old) and not key.startswith(new)]:
+        options.origins[new + key.removeprefix(old)] = options.origins.pop(key)
+
+
+def _shorten(message: str) -> str:
+    keys = re.findall(r'[Pp]arser key "([^"]+)"', message)
+    reasons = re.findall(r"(Expected an? .*?)(?:\n|$)", message)
+    reasons = [reason for reason in reasons if "NoneType'>" not in reason] or reasons
+    if keys and reasons:
+        reason = re.sub(r"an? <class '([^']+)'>", r"\1", reasons[-1]).strip()
+        return f"option {keys[-1]!r}: {reason}"
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return " ".join(lines)[:400]
+
+
+def _origin_of(options: Options, message: str) -> str:
+    """Give "file:line: " for the first quoted name of a message that is a key of a config."""
+    if re.match(r"\S+\.ya?ml:\d+: |command line: ", message):
+        return ""
+    for name in re.findall(r"'([\w.]+)'", message):
+        place = options.where(name) if "." in name else options.locate(name)
+        if place:
+            return place
+    return ""

@@ -1,0 +1,192 @@
+"""Optimisers, each a small factory that a config names: `optimizer: Muon` or `optimizer: AdamW`."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+class OptimizerFactory:
+    """Builds an optimiser for a network. Subclasses are frozen dataclasses: their fields are the options."""
+
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Make the optimiser of all parameters of `network` that require a gradient."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class AdamW(OptimizerFactory):
+    """AdamW; weight decay acts on matrices only."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.01
+
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=True)
+
+
+@dataclass(frozen=True)
+class Muon(OptimizerFactory):
+    """Muon for the weight matrices inside the backbone, AdamW for all else (embeddings, norms, biases, heads).
+
+    Attributes:
+        lr: learning rate of the matrices, in Keller Jordan's scale.
+        momentum: of the matrices (Nesterov).
+        newton_schulz_steps: iterations of the orthogonalisation.
+        adamw_lr, betas: for everything else.
+        weight_decay: of all matrices, decoupled.
+    """
+
+    lr: float = 0.02
+    momentum: float = 0.95
+    newton_schulz_steps: int = 5
+    adamw_lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.0
+
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        matrices, others = split_parameters(network)
+        adamw_options = {"lr": self.adamw_lr, "betas": self.betas, "kind": "adamw", "fused": True}
+        groups: list[dict[str, Any]] = [
+            {
+                "params": matrices,
+                "lr": self.lr,
+                "kind": "muon",
+                "momentum": self.momentum,
+                "steps": self.newton_schulz_steps,
+                "weight_decay": self.weight_decay,
+            },
+            {"params": [p for p in others if p.ndim >= 2], "weight_decay": self.weight_decay, **adamw_options},
+            {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0, **adamw_options},
+        ]
+        return MuonAdamW([group for group in groups if group["params"]])
+
+
+def describe(factory: OptimizerFactory) -> dict[str, Any]:
+    """`class_path` and `init_args`, plain data for a checkpoint."""
+    path = f"{type(factory).__module__}.{type(factory).__name__}"
+    options = dataclasses.asdict(factory)  # pyright: ignore[reportArgumentType]
+    return {
+        "class_path": path,
+        "init_args": {key: list(v) if isinstance(v, tuple) else v for key, v in options.items()},
+    }
+
+
+def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Trainable parameters as (weights of linear layers inside `backbone`, everything else).
+
+    A network without a part called `backbone` counts as one.
+    """
+    inside = getattr(network, "backbone", network)
+    chosen = {
+        id(module.weight)
+        for module in inside.modules()
+        if isinstance(module, nn.Linear) and min(module.weight.shape) > 1
+    }
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            (matrices if id(parameter) in chosen else others).append(parameter)
+    return matrices, others
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Muon and AdamW in one optimiser, so that loops, schedules and checkpoints see a single one.
+
+    Every parameter group says its `kind`: "muon" (2-D weights; options momentum, steps) or "adamw" (options betas).
+
+    Source: Muon, kellerjordan.github.io/posts/muon, with its original learning rate scale sqrt(max(1, rows / columns)).
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]]):
+        super().__init__(list(groups), {"weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One update of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                (self._muon if group["kind"] == "muon" else self._adamw)(group, parameters)
+        return loss
+
+    def _muon(self, group: dict[str, Any], parameters: list[nn.Parameter]) -> None:
+        by_shape: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
+        for parameter in parameters:
+            by_shape[tuple(parameter.shape)].append(parameter)
+        for shape, members in by_shape.items():
+            grads = [cast(Tensor, parameter.grad) for parameter in members]
+            momenta = [self._state(parameter, "momentum_buffer") for parameter in members]
+            torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+            lookahead = torch._foreach_lerp(grads, momenta, group["momentum"])
+            updates = orthogonalize(torch.stack(list(lookahead)), group["steps"]).unbind()
+            if group["weight_decay"]:
+                torch._foreach_mul_(members, 1 - group["lr"] * group["weight_decay"])
+            scale = max(1.0, shape[0] / shape[1]) ** 0.5
+            for parameter, update in zip(members, updates, strict=True):
+                parameter.add_(update, alpha=-group["lr"] * scale)
+
+    def _adamw(self, group: dict[str, Any], parameters: list[nn.Parameter]) -> None:
+        for parameter in parameters:
+            if "step" not in self.state[parameter]:
+                self.state[parameter]["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        adamw(
+            cast(list[Tensor], parameters),
+            [cast(Tensor, parameter.grad) for parameter in parameters],
+            [self._state(parameter, "exp_avg") for parameter in parameters],
+            [self._state(parameter, "exp_avg_sq") for parameter in parameters],
+            [],
+            [self.state[parameter]["step"] for parameter in parameters],
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def _state(self, parameter: nn.Parameter, name: str) -> Tensor:
+        state = self.state[parameter]
+        if name not in state:
+            state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        return state[name]
+
+
+def orthogonalize(
+    matrices: Float[Tensor, " matrix row column"], steps: int, coefficients: Sequence[float] = NEWTON_SCHULZ
+) -> Float[Tensor, " matrix row column"]:
+    """Bring the singular values of each matrix near one, all matrices of a shape at once, in bfloat16.
+
+    Source: quintic Newton-Schulz iteration of Muon; its result has singular values of about 0.7 to 1.2, not exactly 1.
+    """
+    a, b, c = coefficients
+    x = matrices.bfloat16()
+    is_tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if is_tall else x
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if is_tall else x
