@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,13 +50,17 @@ def rows(*pairs: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return source, frame
 
 
+def fetch(sources: list[WindowSource], where: tuple[np.ndarray, np.ndarray], spec: DataSpec = SPEC) -> Any:
+    return WindowDataset(sources, spec).fetch(where)
+
+
 def picture(frames: np.ndarray) -> torch.Tensor:
     return images_to_float(torch.from_numpy(frames).movedim(-1, -3))
 
 
 def test_every_window_holds_what_was_recorded_around_its_frame(arm: tuple[WindowSource, Episodes]):
     source, written = arm
-    batch = WindowDataset([source], SPEC).fetch((np.zeros(28, np.int64), np.arange(28)))
+    batch = fetch([source], (np.zeros(28, np.int64), np.arange(28)))
     row = 0
     for episode in written:
         last = len(episode["action"]) - 1
@@ -76,16 +81,15 @@ def test_every_window_holds_what_was_recorded_around_its_frame(arm: tuple[Window
 
 
 def test_the_task_of_a_window_is_the_text_at_its_frame(arm: tuple[WindowSource, Episodes]):
-    batch = WindowDataset([arm[0]], SPEC).fetch(rows((0, 0), (0, 6), (0, 7)))
+    batch = fetch([arm[0]], rows((0, 0), (0, 6), (0, 7)))
     assert batch.observation.task == ("task 0", "then rest", "task 1")
 
 
 def test_bodies_with_other_cameras_and_sizes_share_a_batch(
     arm: tuple[WindowSource, Episodes], car: tuple[WindowSource, Episodes]
 ):
-    both = WindowDataset([arm[0], car[0]], SPEC)
-    batch = both.fetch(rows((1, 4), (0, 0), (1, 0)))
-    alone = WindowDataset([arm[0]], SPEC).fetch(rows((0, 0)))
+    batch = fetch([arm[0], car[0]], rows((1, 4), (0, 0), (1, 0)))
+    alone = fetch([arm[0]], rows((0, 0)))
     assert batch.observation.embodiment.tolist() == [1, 0, 1]
     assert batch.observation.camera_is_pad.tolist() == [[True, True, False], [False, False, True], [True, True, False]]
     torch.testing.assert_close(batch.observation.images[1], alone.observation.images[0])
@@ -100,17 +104,17 @@ def test_bodies_with_other_cameras_and_sizes_share_a_batch(
 def test_play_and_missing_expert_labels_are_marked(
     arm: tuple[WindowSource, Episodes], car: tuple[WindowSource, Episodes]
 ):
-    mixed = WindowDataset([arm[0], car[0]], SPEC).fetch(rows((1, 2), (0, 2)))
+    mixed = fetch([arm[0], car[0]], rows((1, 2), (0, 2)))
     assert mixed.is_demonstration.tolist() == [False, True]
     torch.testing.assert_close(mixed.expert_action[0], mixed.action[0])
     assert not torch.equal(mixed.expert_action[1], mixed.action[1])
-    assert WindowDataset([car[0]], SPEC).fetch(rows((0, 2))).expert_action is None
-    assert WindowDataset([arm[0]], SPEC).fetch(rows((0, 2))).is_demonstration is None
+    assert fetch([car[0]], rows((0, 2))).expert_action is None
+    assert fetch([arm[0]], rows((0, 2))).is_demonstration is None
 
 
 def test_no_camera_mask_where_every_slot_is_filled(arm: tuple[WindowSource, Episodes]):
     spec = DataSpec(embodiments=(ARM,), cameras=("front", "wrist"), image_size=(16, 24))
-    assert WindowDataset([arm[0]], spec).fetch(rows((0, 2))).observation.camera_is_pad is None
+    assert fetch([arm[0]], rows((0, 2)), spec).observation.camera_is_pad is None
 
 
 def test_a_batch_is_a_function_of_seed_and_number(

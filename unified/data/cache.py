@@ -219,9 +219,12 @@ def _decode_camera(
 
 @contextmanager
 def _progress(recording: Recording, rows: int) -> Generator[Callable[[], None]]:
+    console, total = _console(), rows * len(recording.cameras)
+    if not console.is_terminal:
+        console.print(f"Decoding {recording.root.name}: {total} frames, once.")
     columns = (TextColumn("Decoding {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(), transient=True) as progress:
-        task = progress.add_task(recording.root.name, total=rows * len(recording.cameras))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(recording.root.name, total=total)
         yield lambda: progress.advance(task)
 
 

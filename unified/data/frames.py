@@ -15,7 +15,7 @@ from unified.errors import DataError
 Picture = UInt8[np.ndarray, " height width 3"]
 
 
-def resize(picture: Picture, size: tuple[int, int]) -> Picture:
+def resize(picture: Picture, size: tuple[int, int]) -> UInt8[np.ndarray, " new_height new_width 3"]:
     """Scale to (height, width): every new pixel is the mean over its area when shrinking, bilinear when growing."""
     height, width = size
     if picture.shape[:2] == size:

@@ -187,18 +187,18 @@ class WindowDataModule(pl.LightningDataModule):
         steps = self.steps_per_epoch or math.ceil(frames / self.batch_size)
         return self._loader(self.train_windows, _TRAIN, steps, self._batches_trained if self.trainer else None)
 
-    def val_dataloader(self) -> WindowLoader | list[Any]:
+    def val_dataloader(self) -> WindowLoader | list[Windows]:
         """The same windows of the held-out episodes every time; an empty list where nothing is held out."""
         self.setup()
         if self.val_windows is None:
             return []
         return self._loader(self.val_windows, _VALIDATION, self.val_batches, lambda: 0)
 
-    def test_dataloader(self) -> WindowLoader | list[Any]:
+    def test_dataloader(self) -> WindowLoader | list[Windows]:
         """The validation windows."""
         return self.val_dataloader()
 
-    def predict_dataloader(self) -> WindowLoader | list[Any]:
+    def predict_dataloader(self) -> WindowLoader | list[Windows]:
         """The validation windows."""
         return self.val_dataloader()
 
@@ -227,11 +227,6 @@ class WindowDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
             on_gpu = self.trainer.strategy.root_device.type == "cuda"
-        if self.batch_size % world_size:
-            raise UserError(
-                f"data.batch_size counts all processes together and must divide by their number ({world_size}), "
-                f"got {self.batch_size}; {self.batch_size // world_size * world_size or world_size} would do."
-            )
         sampler = WindowSampler(dataset.sources, self.batch_size, self.seed, stream)
         reader = BatchReader(dataset, sampler, rank, world_size)
         return WindowLoader(reader, steps, self.num_workers, position, pin_memory=on_gpu and torch.cuda.is_available())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unified.batch import Batch, Observation, images_to_float
 from unified.data.cache import Cache
+from unified.errors import UserError
 from unified.spec import DataSpec
 
 Rows = tuple[Int[np.ndarray, " row"], Int[np.ndarray, " row"]]
@@ -200,12 +201,24 @@ class WindowSampler:
 
 @dataclass(frozen=True)
 class BatchReader:
-    """Global batch by number, of which this process reads the rows [rank * B / W, (rank + 1) * B / W)."""
+    """Global batch by number, of which this process reads the rows [rank * B / W, (rank + 1) * B / W).
+
+    Raises:
+        UserError: if the global batch cannot be shared evenly.
+    """
 
     dataset: WindowDataset
     sampler: WindowSampler
     rank: int = 0
     world_size: int = 1
+
+    def __post_init__(self) -> None:
+        size, num = self.sampler.batch_size, self.world_size
+        if size % num:
+            raise UserError(
+                f"data.batch_size counts all processes together and must divide by their number ({num}), "
+                f"got {size}; {size // num * num or num} would do."
+            )
 
     def __getitem__(self, index: int) -> Windows:
         share = self.sampler.batch_size // self.world_size
