@@ -1,42 +1,15 @@
 """Video as patches of pixels."""
 
-from collections.abc import Mapping
+from jaxtyping import Float
+from torch import Tensor
 
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
-
+from decoders.frames import FrameDecoder
 from unified.batch import Batch, Observation
-from unified.errors import UserError
-from unified.sequence import Segment, grid_coordinates
 from unified.spec import DataSpec
 
 
-def patchify(
-    frames: Float[Tensor, " *batch channel height width"], patch_size: int
-) -> Float[Tensor, " *batch token feature"]:
-    """Frames to rows of patches, top left first; `unpatchify` is the exact inverse."""
-    *batch, channels, height, width = frames.shape
-    rows, columns = height // patch_size, width // patch_size
-    blocks = frames.reshape(*batch, channels, rows, patch_size, columns, patch_size)
-    return blocks.movedim((-4, -2), (-5, -4)).reshape(*batch, rows * columns, channels * patch_size**2)
-
-
-def unpatchify(
-    patches: Float[Tensor, " *batch token feature"], patch_size: int, height: int, width: int
-) -> Float[Tensor, " *batch channel height width"]:
-    """Rows of patches back to frames of this size."""
-    *batch, _, features = patches.shape
-    rows, columns, channels = height // patch_size, width // patch_size, features // patch_size**2
-    blocks = patches.reshape(*batch, rows, columns, channels, patch_size, patch_size)
-    return blocks.movedim((-5, -4), (-4, -2)).reshape(*batch, channels, height, width)
-
-
-class PixelDecoder(nn.Module):
+class PixelDecoder(FrameDecoder):
     """Future frames as patches of pixels; predicts the clean frames.
-
-    A future patch's token starts from the observed patch at the same place (as image-to-video models concatenate their
-    first frame), so that what stands still is at hand.
 
     Args:
         dim: width of a token.
@@ -59,47 +32,13 @@ class PixelDecoder(nn.Module):
         copy_gate: bool = False,
         time_per_frame: bool = False,
     ):
-        super().__init__()
-        height, width = spec.image_size
-        if height % patch_size or width % patch_size:
-            raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{width}.")
-        self.spec, self.patch_size, self.channels = spec, patch_size, channels
-        self.copy_gate, self.time_per_frame = copy_gate, time_per_frame
-        self.grid = (height // patch_size, width // patch_size)
-        features = channels * patch_size**2
-        self.embed_linear = nn.Linear(features, dim)
-        self.context_linear = nn.Linear(dim, dim)
-        self.decode_linear = nn.Linear(dim, features + (patch_size**2 if copy_gate else 0))
-        nn.init.zeros_(self.decode_linear.weight)
-        nn.init.zeros_(self.decode_linear.bias)
-
-    def segment(self, name: str) -> Segment:
-        """Camera by camera, frame by frame, patch by patch."""
-        num_frames, (rows, columns) = self.spec.num_frames, self.grid
-        times = [float((frame + 1) * self.spec.frame_stride) for frame in range(num_frames)]
-        num_cameras = len(self.spec.cameras)
-        coordinates = grid_coordinates(times, rows, columns).repeat(num_cameras, 1)
-        kinds = torch.arange(num_cameras).repeat_interleave(num_frames * rows * columns)
-        frames = torch.arange(num_frames).repeat_interleave(rows * columns).repeat(num_cameras)
-        return Segment(name, coordinates, kinds, groups=frames if self.time_per_frame else torch.zeros_like(frames))
-
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one sample's future frames."""
-        return (len(self.spec.cameras), self.spec.num_frames, self.channels, *self.spec.image_size)
-
-    def time_index(self) -> tuple[int, ...]:
-        """Leading event dimensions that the diffusion times are aligned with: (camera, frame), or none."""
-        return (1, self.spec.num_frames) if self.time_per_frame else ()
+        gates = patch_size**2 if copy_gate else 0
+        super().__init__(dim, spec, channels, spec.image_size, patch_size, gates, time_per_frame)
+        self.copy_gate = copy_gate
 
     def encode(self, batch: Batch) -> Float[Tensor, " batch camera frame channel height width"]:
-        """The batch's future frames as they are.
-
-        Raises:
-            UserError: if the batch has none.
-        """
-        if batch.video is None:
-            raise UserError("This query needs future frames, and the batch has none (Batch.video is None).")
-        return batch.video
+        """The batch's future frames as they are."""
+        return self.future_frames(batch)
 
     def to_data(
         self, clean: Float[Tensor, " batch camera frame channel height width"], observation: Observation
@@ -107,43 +46,11 @@ class PixelDecoder(nn.Module):
         """Pixels within [-1, 1]."""
         return clean.clamp(-1, 1)
 
-    def is_pad(self, batch: Batch) -> Bool[Tensor, " batch camera frame 1 1 1"]:
-        """True for frames past the end of the episode and for cameras that the body lacks."""
-        shape = (len(batch), len(self.spec.cameras), self.spec.num_frames)
-        pad = torch.zeros(shape, dtype=torch.bool, device=batch.observation.images.device)
-        if batch.video_is_pad is not None:
-            pad = pad | batch.video_is_pad[:, None]
-        if batch.observation.camera_is_pad is not None:
-            pad = pad | batch.observation.camera_is_pad[:, :, None]
-        return pad[..., None, None, None]
-
-    def embed(
-        self,
-        noisy: Float[Tensor, " batch camera frame channel height width"],
-        observation: Observation,
-        context: Mapping[str, Tensor],
-    ) -> Float[Tensor, " batch token dim"]:
-        tokens = self.embed_linear(patchify(noisy, self.patch_size))
-        now = context["now"]
-        if now.shape[2] != tokens.shape[3]:
-            raise UserError(
-                f"The observation encoder's grid has {now.shape[2]} tokens a frame and the pixel decoder's "
-                f"{tokens.shape[3]}; give both the same patch_size."
-            )
-        return (tokens + self.context_linear(now)[:, :, None]).flatten(1, 3)
-
     def decode(
         self, tokens: Float[Tensor, " batch token dim"], observation: Observation
     ) -> Float[Tensor, " batch camera frame channel height width"]:
-        cameras, num_frames, channels, height, width = self.event_shape()
-        patches = self.decode_linear(tokens).reshape(
-            tokens.shape[0], cameras, num_frames, -1, self.decode_linear.out_features
-        )
-        frames = unpatchify(patches, self.patch_size, height, width)
+        frames = self.unembed(tokens)
         if not self.copy_gate:
             return frames
-        gate = frames[:, :, :, channels:].float().sigmoid()
-        return gate * observation.images[:, :, -1:] + (1 - gate) * frames[:, :, :, :channels]
-
-    def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> None:
-        """Pixels are what they are."""
+        gate = frames[:, :, :, self.channels :].float().sigmoid()
+        return gate * observation.images[:, :, -1:] + (1 - gate) * frames[:, :, :, : self.channels]

@@ -213,7 +213,7 @@ def test_unknown_names_are_met_with_the_nearest_right_one(model: UnifiedModel) -
     with pytest.raises(UserError, match="outside the trusted packages"):
         build(ClassSpec("os.system", {}), dim=32)
     encoder = ClassSpec("decoders.observation.ObservationEncoder", {"patch_size": 8, "width": 8})
-    with pytest.raises(UserError, match="is no Decoder; it lacks predicts"):
+    with pytest.raises(UserError, match="is no Decoder; it lacks decode, embed"):
         UnifiedModel(small_config(decoders={"video": encoder}), small_spec())
     normalizer = ClassSpec("decoders.embodiment.Normalizer", {"dims": [1], "width": 1})
     with pytest.raises(UserError, match="takes no dim, spec"):
