@@ -8,20 +8,19 @@ objects were placed.
 """
 
 import difflib
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
-import metaworld.policies
 import mujoco
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
-from sims.base import Observation, Policy, SimEnv, package_version
+from sims.base import Policy, SimEnv, package_version
 from sims.camera import CameraView
+from sims.metaworld_expert import ScriptedExpert
 from sims.metaworld_play import PlayPolicy
 from sims.metaworld_state import PythonState
 from sims.metaworld_tasks import TASKS
@@ -137,16 +136,8 @@ class MetaWorldEnv(SimEnv):
         self._python_state.set(extra[len(self._full_obs) :])
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
-        """Meta-World's scripted policy for this task, on the full state; deterministic, so `rng` is not used."""
-        script = getattr(metaworld.policies, TASKS[self.task_name].expert)()
-
-        def expert(observation: Observation) -> Float32[np.ndarray, " 4"]:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # upstream warns whenever its gain asks for more than full speed
-                action = script.get_action(self._full_obs)
-            return np.clip(action, -1.0, 1.0).astype(np.float32)
-
-        return expert
+        """Meta-World's scripted policy for this task, on the full state; make one per episode."""
+        return ScriptedExpert(self, rng)
 
     def make_play(self, rng: np.random.Generator) -> Policy:
         """Smooth exploring that reaches the whole workspace, touches things and works the gripper."""

@@ -43,6 +43,7 @@ _CONSTANT = frozenset(
         "width",
     }
 )
+_NONE = -1e300  # finite, because recordings refuse NaN
 
 
 class PythonState:
@@ -75,7 +76,7 @@ class PythonState:
         self._world.model.site_pos[:] = self._site_pos
 
     def get(self) -> Float64[np.ndarray, " values"]:
-        """All values in one vector; an attribute that is still None counts as NaN."""
+        """All values in one vector; None is written as a number that nothing else has."""
         model, values = self._world.model, self._world.__dict__
         parts = [np.ravel(_number(values[name])) for name in self._sizes]
         return np.concatenate([model.body_pos.ravel(), model.site_pos.ravel(), *parts])
@@ -115,13 +116,13 @@ def _copied(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    return np.nan if value is None else value
+    return _NONE if value is None else value
 
 
 def _restored(current: Any, values: Float64[np.ndarray, " size"]) -> Any:
     """The stored values in the type of the attribute's current value."""
     if isinstance(current, np.ndarray):
         return values.reshape(current.shape).astype(current.dtype)
-    if np.isnan(values[0]):
+    if values[0] == _NONE:
         return None
     return float(values[0]) if current is None else type(current)(values[0])

@@ -128,7 +128,8 @@ def box_average(pixels: UInt8[np.ndarray, " height width 3"], factor: int) -> UI
     """Shrink a picture by an integer factor, each pixel the rounded mean of its block."""
     if factor == 1:
         return np.ascontiguousarray(pixels)
-    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
-    rows = pixels.reshape(height, factor, width * factor, 3).sum(axis=1, dtype=np.uint16)
-    total = rows.reshape(height, width, factor, 3).sum(axis=2, dtype=np.uint16)
-    return ((total + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    total = np.full((pixels.shape[0] // factor, pixels.shape[1] // factor, 3), factor * factor // 2, np.uint16)
+    for row in range(factor):
+        for column in range(factor):
+            total += pixels[row::factor, column::factor]
+    return (total // (factor * factor)).astype(np.uint8)

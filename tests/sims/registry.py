@@ -5,14 +5,15 @@ from typing import Any
 import gymnasium
 import pytest
 
-import sims  # noqa: F401 - registers
+import sims
 
 FAST = ("MetaWorld-reach-v3", "MetaWorld-drawer-open-v3", "MetaWorld-push-v3", "MetaWorld-door-lock-v3")
 
 
 def env_ids() -> list[str]:
     """Every environment that `sims` registers."""
-    return sorted(spec.id for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("sims."))
+    prefix = f"{sims.__name__}."
+    return sorted(spec.id for spec in gymnasium.registry.values() if str(spec.entry_point).startswith(prefix))
 
 
 def parameters() -> list[Any]:

@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """Meta-World behind our interface: the same world as LeRobot's, with fresh first observations."""
 
 import metaworld

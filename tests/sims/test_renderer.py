@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """Pictures: right content, cheap tricks that do not show, and ray casting where OpenGL is missing."""
 
 import logging
