@@ -102,7 +102,9 @@ def frame_table(arrays: Mapping[str, np.ndarray], features: Features) -> pa.Tabl
     return pa.table(columns)
 
 
-def index_columns(length: int, fps: int | float, episode: int, first_frame: int, tasks: list[int]) -> dict[str, np.ndarray]:
+def index_columns(
+    length: int, fps: int | float, episode: int, first_frame: int, tasks: list[int]
+) -> dict[str, np.ndarray]:
     """LeRobot's own columns: time, frame, episode, frame of the dataset, task."""
     steps = np.arange(length)
     columns = {"timestamp": (steps / fps).astype(np.float32), "frame_index": steps}

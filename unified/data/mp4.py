@@ -106,7 +106,7 @@ def retime_mp4(source: Path, target: Path, factor: Fraction) -> None:
     """Copy a film with all its times multiplied by `factor`; the pictures are not touched."""
     with av.open(str(source)) as read, av.open(str(target), "w") as write:
         stream = _film(read, source)
-        copy = write.add_stream_from_template(stream)
+        copy = write.add_stream_from_template(stream, opaque=True)  # copied, never encoded
         time_base = stream.time_base
         for packet in read.demux(stream):
             if packet.dts is None or packet.pts is None or time_base is None:
@@ -161,7 +161,7 @@ class FilmScan:
     path: Path
     times: Float64[np.ndarray, " frame"]
     info: dict[str, Any]
-    sample: Frames
+    sample: UInt8[np.ndarray, " sampled thinned_height thinned_width 3"]
     num_keyframes: int
 
     def __len__(self) -> int:

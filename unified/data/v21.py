@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -87,12 +88,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def find_table(root: Path, info: Features, number: int) -> Path:
+def find_table(root: Path, info: Mapping[str, Any], number: int) -> Path:
     """The parquet file of an episode."""
     return root / _inside(str(info.get("data_path") or _DATA_PATH), info, number)
 
 
-def find_film(root: Path, info: Features, number: int, key: str) -> Path:
+def find_film(root: Path, info: Mapping[str, Any], number: int, key: str) -> Path:
     """The film of an episode's camera."""
     return root / _inside(str(info.get("video_path") or _VIDEO_PATH), info, number, video_key=key)
 
@@ -103,7 +104,9 @@ def tables_on_disk(root: Path) -> list[int]:
     return sorted(int(match[1]) for match in names if match)
 
 
-def read_table(root: Path, info: Features, number: int, features: Features, findings: Findings) -> SourceEpisode | None:
+def read_table(
+    root: Path, info: Mapping[str, Any], number: int, features: Features, findings: Findings
+) -> SourceEpisode | None:
     """The table of an episode; None if nothing can be made of it (then it is among the findings)."""
     path = find_table(root, info, number)
     name = str(path.relative_to(root))
@@ -185,9 +188,9 @@ def _kind(column: pa.DataType) -> str | None:
     return "float32" if pa.types.is_floating(column) else None
 
 
-def _inside(template: str, info: Features, number: int, **names: str) -> str:
+def _inside(template: str, info: Mapping[str, Any], number: int, **names: str) -> str:
     """Fill in a path of the metadata, which must not lead out of the dataset."""
-    size = int(info.get("chunks_size") or 1000)  # pyright: ignore[reportArgumentType]
+    size = int(info.get("chunks_size") or 1000)
     path = template.format(episode_chunk=number // size, episode_index=number, **names)
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise DataError(f"meta/info.json: the path {template!r} leads out of the dataset.")
