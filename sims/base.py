@@ -87,8 +87,6 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         self._is_over = True
         self._is_success = False
 
-    # --- what a world fills in -----------------------------------------------------------------------------------
-
     def _reset_world(self, seed: int) -> None:
         """Put the scene into the initial state that belongs to this seed, whatever happened before."""
         raise NotImplementedError
@@ -118,8 +116,6 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
     def make_play(self, rng: np.random.Generator) -> Policy:
         """An exploring policy whose actions are not a function of what is seen."""
         raise NotImplementedError
-
-    # --- Gymnasium -----------------------------------------------------------------------------------------------
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -157,12 +153,15 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
             self._renderer.close()
             self._renderer = None
 
-    # --- beyond Gymnasium ----------------------------------------------------------------------------------------
-
     @property
     def versions(self) -> dict[str, str]:
         """What decides the numbers: simulator, task suite and this package."""
         return {name: package_version(name) for name in ("mujoco", "gymnasium")} | {"sims": package_version("unified")}
+
+    @property
+    def elapsed_steps(self) -> int:
+        """Actions executed in this episode."""
+        return self._elapsed
 
     def render_frame(self, camera: str, size: int = FILM_SIZE) -> UInt8[np.ndarray, " size size 3"]:
         """A picture from any camera of this environment at any size.
@@ -220,8 +219,6 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         mujoco.mj_setState(self.model, self.data, physics, self.sim_state_spec)  # the solver's warm start as it was
         self._elapsed, self._is_over, self._is_success = int(vector[1]), bool(vector[2]), bool(vector[3])
         self._after_restore()
-
-    # --- inside --------------------------------------------------------------------------------------------------
 
     def _observe(self) -> Observation:
         if self.render_pixels:

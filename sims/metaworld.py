@@ -136,7 +136,7 @@ class MetaWorldEnv(SimEnv):
         self._python_state.set(extra[len(self._full_obs) :])
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
-        """Meta-World's scripted policy for this task, on the full state; make one per episode."""
+        """Meta-World's scripted policy for this task, on the full state; it may serve many episodes."""
         return ScriptedExpert(self, rng)
 
     def make_play(self, rng: np.random.Generator) -> Policy:

@@ -19,20 +19,17 @@ _RETREAT_STEPS = 20
 
 
 class ScriptedExpert:
-    """Acts on the full state. Holds what it needs to notice that nothing moves, so use one per episode.
+    """Acts on the full state; begins anew at every reset.
 
-    Upstream's scripts are functions of the present state, and some of them get caught (bin-picking, push-back): the hand
-    waits for something that does not happen. Then it goes up and a little aside, and the script begins anew.
+    Upstream's scripts are functions of the present state, and some of them get caught (bin-picking, push-back): the
+    hand waits for something that does not happen. Then it goes up and a little aside, and the script begins anew.
     """
 
     def __init__(self, env: "MetaWorldEnv", rng: np.random.Generator | None = None):
         self._env = env
-        self._rng = np.random.default_rng(0) if rng is None else rng
-        self._retreat = np.array([0, 0, 1, -1], np.float32)
+        self._seed = 0 if rng is None else int(rng.integers(2**31))
         self._script = getattr(metaworld.policies, TASKS[env.task_name].expert)()
-        self._anchor = np.full(3, np.inf)
-        self._still_steps = 0
-        self._retreat_left = 0
+        self._begin()
 
     def __call__(self, observation: "Observation") -> Float32[np.ndarray, " 4"]:
         """The next action, in [-1, 1]."""
@@ -45,8 +42,18 @@ class ScriptedExpert:
             action = self._script.get_action(self._env.full_observation)
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
+    def _begin(self) -> None:
+        """Forget the episode before; its retreats must not change this one's."""
+        self._rng = np.random.default_rng(self._seed)
+        self._anchor = np.full(3, np.inf)
+        self._still_steps = 0
+        self._retreat_left = 0
+        self._retreat = np.array([0, 0, 1, -1], np.float32)
+
     def _watch(self) -> None:
         """Begin a retreat if the hand has stayed in one place for long."""
+        if self._env.elapsed_steps == 0:
+            self._begin()
         hand = self._env.full_observation[:3]
         if np.linalg.norm(hand - self._anchor) > _STUCK_RADIUS:
             self._anchor, self._still_steps = hand.copy(), 0
