@@ -73,9 +73,8 @@ def read_checkpoint(path: Path | str, mmap: bool = False) -> dict[str, Any]:
             ) from error
         raise UserError(f"{path} is not a checkpoint (neither zip nor tensors).") from error
     except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
-        raise UserError(
-            f"{path} is damaged or half-written ({str(error).splitlines()[0][:80]}). Use an earlier checkpoint."
-        ) from error
+        reason = " ".join(str(error).split())[:60] or "it is empty"
+        raise UserError(f"{path} is damaged or half-written ({reason}). Use an earlier checkpoint.") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "global_step"} <= set(checkpoint):
         raise UserError(f"{path} is not a training checkpoint: it has no state_dict and global_step.")
     return checkpoint

@@ -271,11 +271,7 @@ def _prepare() -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for noise in (
-        ".*does not have many workers.*",
-        ".*`training_step` returned `None`.*",
-        ".*GPU available but not used.*",
-    ):
+    for noise in (".*does not have many workers.*", ".*GPU available but not used.*", ".*treespec, LeafSpec.*"):
         warnings.filterwarnings("ignore", noise)
 
 
@@ -310,14 +306,16 @@ def _move_origins(options: Options, old: str, new: str) -> None:
 
 
 def _shorten(message: str) -> str:
+    """One line of a parser's complaint. Inner parsers complain first; what they said is in the outer one's text."""
+    inner = re.search(r"option '[^']+': Expected .*", message)
+    if inner:
+        return inner.group(0)
     keys = re.findall(r'[Pp]arser key "([^"]+)"', message)
-    reasons = re.findall(r"(Expected an? .*?)(?:\n|$)", message)
-    reasons = [reason for reason in reasons if "NoneType'>" not in reason] or reasons
-    if keys and reasons:
-        reason = re.sub(r"an? <class '([^']+)'>", r"\1", reasons[-1]).strip()
-        return f"option {keys[-1]!r}: {reason}"
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return " ".join(lines)[:400]
+    wanted = [kind for kind in re.findall(r"Expected (?:an? )?<class '([^']+)'>", message) if kind != "NoneType"]
+    given = re.findall(r"(?:Got value|Given value): (.*)", message)
+    if keys and wanted:
+        return f"option {keys[-1]!r}: Expected {' or '.join(dict.fromkeys(wanted))}. Got value: {' '.join(given)[:80]}"
+    return " ".join(message.split())[:400]
 
 
 def _origin_of(options: Options, message: str) -> str:
@@ -325,7 +323,6 @@ def _origin_of(options: Options, message: str) -> str:
     if re.match(r"\S+\.ya?ml:\d+: |command line: ", message):
         return ""
     for name in re.findall(r"'([\w.]+)'", message):
-        place = options.where(name) if "." in name else options.locate(name)
-        if place:
+        if place := options.locate(name):
             return place
     return ""

@@ -67,8 +67,8 @@ class Options:
         return ""
 
     def locate(self, name: str) -> str:
-        """Give "file:line: " of the first key whose last part is `name`; empty if there is none."""
-        keys = [key for key in self.origins if re.split(r"[.\[\]]+", key.rstrip("]"))[-1] == name]
+        """Give "file:line: " of the first key that ends with `name`; empty if there is none."""
+        keys = [key for key in self.origins if f".{key}".endswith(f".{name}")]
         return f"{self.origins[keys[0]]}: " if keys else ""
 
 
