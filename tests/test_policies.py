@@ -22,7 +22,7 @@ SPEC = DataSpec(
 )
 
 
-def make_model(spec: DataSpec = SPEC) -> UnifiedModel:
+def make_model(spec: DataSpec = SPEC, std: float = 0.05) -> UnifiedModel:
     torch.manual_seed(0)
     config = ModelConfig(
         dim=32,
@@ -35,7 +35,7 @@ def make_model(spec: DataSpec = SPEC) -> UnifiedModel:
     )
     model = UnifiedModel(config, spec)
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)  # outputs start at zero otherwise
+        torch.nn.init.normal_(parameter, std=std)  # outputs start at zero otherwise
     return model
 
 

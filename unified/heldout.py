@@ -34,6 +34,10 @@ class HeldOutWindows:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def fetch(self) -> Batch:
+        """All of them at once."""
+        return self.dataset.fetch((self.source, self.frame))
+
     def batches(self, size: int) -> Iterator[tuple[slice, Batch]]:
         """The windows in order, `size` at a time, with their places."""
         for start in range(0, len(self), size):

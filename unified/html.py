@@ -63,7 +63,7 @@ def media(path: Path, caption: object = "", width: int | None = None) -> Html:
     source = f"data:{MEDIA_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
     size = {} if width is None else {"width": width}
     if path.suffix == ".mp4":
-        shown = tag("video", src=source, autoplay=True, loop=True, muted=True, playsinline=True, controls=True, **size)
+        shown = tag("video", src=source, autoplay=True, loop=True, muted=True, playsinline=True, **size)
     else:
         shown = Html(tag("img", src=source, alt=str(caption), **size).removesuffix("</img>"))
     return tag("figure", shown, tag("figcaption", caption))
@@ -118,6 +118,7 @@ tr:last-child td { border-bottom: 0; } .num { white-space: nowrap; } td small { 
 .whisker::before, .whisker::after { content: ""; position: absolute; top: -3px; height: 8px; width: 2px;
   background: var(--whisker); } .whisker::after { right: 0; }
 .films { display: flex; flex-wrap: wrap; gap: 14px; } figure { margin: 0; max-width: 100%; }
+section > figure { margin-top: 12px; }
 figure video, figure img { display: block; max-width: 100%; border-radius: 8px; border: 1px solid var(--line);
   image-rendering: pixelated; } figcaption { font-size: 12.5px; margin-top: 4px; max-width: 34ch; }
 .ok { color: var(--expert); font-weight: 600; } .bad { color: var(--other); font-weight: 600; }

@@ -68,6 +68,9 @@ def verdict(report: Report) -> Html:
         tag("div", tag("b", _percent(summary["success_rate"])), tag("span", f"{_short(name)} · {_interval(summary)}"))
         for name, summary in columns.items()
     ]
+    per_task = results["summary"]["per_task"].values()
+    solved = sum(row["success_rate"] >= 0.9 for row in per_task)
+    tiles.append(tag("div", tag("b", f"{solved} / {len(per_task)}"), tag("span", "tasks at 90 % or more")))
     kinds = {
         name: name if name in ("expert", "random") else "" if place == 0 else "other"
         for place, name in enumerate(columns)
@@ -142,6 +145,7 @@ def plans(report: Report) -> Html:
             report.folder / plan["film"],
             f"{_task_name(plan['env_id'])}, seed {plan['seed']}: imagined {plan['psnr']:.1f} dB, "
             f"copying the last frame {plan['copy_psnr']:.1f} dB",
+            460,
         )
         for plan in made
     ]

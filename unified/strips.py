@@ -75,7 +75,7 @@ def plan_film(pictures: Sequence[Pictures], size: int = 192) -> tuple[Film, dict
 def film_psnr(film: Film, truth: Film) -> float:
     """PSNR in dB of a film of pixels against another, errors pooled over all frames."""
     squared = ((film.astype(np.float64) - truth) / 255) ** 2
-    return float(psnr(np.array(squared.sum()), np.array(float(squared.size))))
+    return float(psnr(np.array([squared.sum()]), np.array([float(squared.size)]))[0])
 
 
 @torch.no_grad()
@@ -86,16 +86,18 @@ def imagined_film(
     num_steps: int,
     seed: int,
     actions: Sequence[Tensor] | None = None,
+    hold_proprio: bool = False,
 ) -> tuple[Film, Film]:
     """Imagine window after window, each from the last picture imagined before, and the truth beside it.
 
     Args:
         model: answers.
-        batches: one window each, one after the other; body measurements and instructions are taken from them.
+        batches: one window each, one after the other, with the instructions, the actions and the body's measurements.
         query: "world_model", "video" or "joint".
         num_steps: denoise steps.
         seed: of the noise.
         actions: told to the model instead of the executed ones, one chunk (1, action_horizon, action_dim) a window.
+        hold_proprio: keep the first window's measurements, since the later ones belong to what really happened.
 
     Returns:
         imagined, truth; both begin with the last observed picture.
@@ -106,7 +108,8 @@ def imagined_film(
     imagined, truth = [start[:, camera]], [start[:, camera]]
     images = batches[0].observation.images
     for number, batch in enumerate(batches):
-        question = replace(batch, observation=replace(batch.observation, images=images))
+        proprio = batches[0].observation.proprio if hold_proprio else batch.observation.proprio
+        question = replace(batch, observation=replace(batch.observation, images=images, proprio=proprio))
         if actions is not None:
             question = replace(question, action=actions[number])
         film = model.sample(question, query, num_steps=num_steps, generator=generator)["video"].clamp(-1, 1)

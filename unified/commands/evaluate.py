@@ -1,6 +1,7 @@
 """`unified evaluate`: a policy in a suite; success with intervals beside expert and random, films, one page."""
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--holdout",
         type=float,
         default=0.1,
-        help="share held out in training (default 0.1); 1: all, if never trained on",
+        help="share held out in training (default 0.1); 1: all, never trained on",
     )
     model.add_argument("--data-seed", type=int, default=0, help="seed of the split in training (default 0)")
     model.add_argument("--plans", type=int, default=1, metavar="K", help="films of plans a task (default 1)")
@@ -112,6 +113,8 @@ def _load(args: argparse.Namespace) -> "UnifiedModel":
 
     from unified.policies import load_model
 
+    # Threads that wait for a core that a worker uses cost many times what they save.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) - args.workers))
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return load_model(args.policy).to(device)
@@ -213,9 +216,12 @@ def _print_table(results: dict[str, Any]) -> None:
 
     columns = {_label(results["policy"]): results["summary"]}
     columns |= {name: row["summary"] for name, row in results["baselines"].items()}
-    table = Table("task", *columns)
+    table = Table(title=f"successes and 95 % intervals ({results['summary']['interval'].title()})")
+    table.add_column("task", no_wrap=True)
+    for name in columns:
+        table.add_column(name, no_wrap=True)
     for env_id in results["summary"]["per_task"]:
-        table.add_row(env_id, *(_cell(summary["per_task"][env_id]) for summary in columns.values()))
+        table.add_row(env_id.split(":")[-1], *(_cell(summary["per_task"][env_id]) for summary in columns.values()))
     table.add_section()
     table.add_row("all", *(_cell(summary) for summary in columns.values()))
     Console(file=sys.stdout).print(table)

@@ -1,0 +1,222 @@
+"""`unified evaluate` and `unified generate` from end to end: a real recording, real environments, a tiny model."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.test_policies import CAR, SAWYER, make_model
+from unified.cli import main
+from unified.episodes import Episode
+from unified.errors import UserError
+from unified.evaluation import clear_folder, suite_episodes, with_films
+from unified.heldout import choose_windows, open_dataset, pick_window
+from unified.policies import load_model
+from unified.results import read_results
+from unified.spec import DataSpec
+from unified.suites import load_suite
+from unified.video import read_video
+
+SPEC = DataSpec(embodiments=(SAWYER,), cameras=("corner2",), image_size=(32, 32))
+SUITE = """
+name: two
+env_kwargs: {cameras: [corner2], image_size: 32}
+max_env_steps: 20
+episodes_per_task: 2
+tasks: [{env_id: "sims:MetaWorld-reach-v3", group: easy}, {env_id: "sims:MetaWorld-push-v3", group: hard}]
+"""
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """A folder with a suite (two.yaml), a checkpoint (model) and a recording of play (play)."""
+    folder = tmp_path_factory.mktemp("workshop")
+    (folder / "two.yaml").write_text(SUITE)
+    make_model(SPEC, std=0.3).save_pretrained(folder / "model")  # strong enough for actions to show in pixels
+    record = "record --env sims:MetaWorld-reach-v3 --policy play --episodes 4 --play-steps 30 --workers 1"
+    assert main([*record.split(), "--cameras", "corner2", "--image-size", "32", "--output", str(folder / "play")]) == 0
+    return folder
+
+
+def evaluate(workshop: Path, output: Path, *options: str, policy: str = "model") -> int:
+    policy = str(workshop / policy) if (workshop / policy).exists() else policy
+    base = ["evaluate", "--policy", policy, "--suite", str(workshop / "two.yaml"), "--output", str(output)]
+    return main([*base, *options])
+
+
+def test_a_checkpoint_is_judged_beside_expert_and_random_with_films_plans_and_queries(workshop, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert evaluate(workshop, output, "--films", "1", "--data", str(workshop / "play"), "--windows", "20") == 0
+    made = read_results(output)
+    assert [(episode["env_id"][-8:], episode["seed"]) for episode in made["episodes"]] == [
+        ("reach-v3", 10_000),
+        ("reach-v3", 10_001),
+        ("-push-v3", 10_000),
+        ("-push-v3", 10_001),
+    ]
+    assert set(made["baselines"]) == {"expert", "random"}
+    assert made["summary"]["per_group"].keys() == {"easy", "hard"}
+    filmed = [episode["film"] for episode in made["episodes"] if "film" in episode]
+    assert len(filmed) == 2
+    film = read_video(output / filmed[0])
+    assert film.shape[1:] == (192, 192, 3)
+    assert len(film) == 6, "every fourth of 20 steps, and the first"
+    assert [plan["steps_ahead"] for plan in made["plans"]] == [8, 8]
+    assert read_video(output / made["plans"][0]["film"]).shape[0] == 2
+    play = made["queries"]["play"]
+    assert play["steps_ahead"] == 8
+    assert set(play["film"]["arms"]) == {"copy_last", "true_actions", "no_actions"}, "one held-out episode: no partner"
+    assert set(play["action"]["arms"]) == {"mean_predictor", "policy", "inverse_dynamics", "joint"}
+    page = (output / "report.html").read_text()
+    assert "Plans and what then happened" in page
+    assert "http" not in page.replace('http-equiv="', "")
+    assert "reach-v3" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_results(workshop, tmp_path):
+    quick = ("--films", "0", "--plans", "0", "--baselines", "", "--episodes", "1")
+    for name, workers in (("a", "0"), ("b", "2")):
+        assert evaluate(workshop, tmp_path / name, *quick, "--workers", workers) == 0
+    first, second = (read_results(tmp_path / name)["episodes"] for name in ("a", "b"))
+    assert [episode["return"] for episode in first] == pytest.approx([e["return"] for e in second], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "message"),
+    [
+        ("expart", (), "Did you mean 'expert'"),
+        ("nobody/nothing/here", (), "No checkpoint folder"),
+        ("model", ("--n-action-steps", "9"), "between 1 and the model's action_horizon (8), got 9"),
+        ("model", ("--films", "-1"), "--films must not be negative"),
+        ("expert", ("--split", "tset"), "Did you mean 'test'"),
+    ],
+)
+def test_what_cannot_be_judged_is_answered_in_one_line(workshop, tmp_path, capsys, policy, options, message):
+    assert evaluate(workshop, tmp_path / "out", *options, policy=policy) == 1
+    stderr = capsys.readouterr().err
+    assert message in stderr
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            replace(SPEC, embodiments=(CAR,), cameras=CAR.cameras),
+            "moves the embodiment 'metaworld'; this checkpoint was",
+        ),
+        (
+            replace(SPEC, embodiments=(replace(SAWYER, cameras=("front",)),), cameras=("front",)),
+            "looks through front at 32 pixels",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_body_or_camera_is_refused(workshop, tmp_path, capsys, spec, message):
+    make_model(spec).save_pretrained(tmp_path / "other")
+    assert evaluate(workshop, tmp_path / "out", policy=str(tmp_path / "other")) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_with_something_else_in_it_is_not_touched(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match=r"holds no results\.json"):
+        clear_folder(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_films_are_made_of_the_first_episodes_of_each_task(workshop):
+    episodes = with_films(suite_episodes(load_suite(workshop / "two.yaml")), 1, "corner2")
+    assert [episode.film is not None for episode in episodes] == [True, False, True, False]
+    assert episodes[0] == replace(
+        Episode("sims:MetaWorld-reach-v3", 10_000, episodes[0].env_kwargs), film=episodes[0].film
+    )
+
+
+def test_a_training_checkpoint_gives_the_model_that_was_stored(tmp_path):
+    model = make_model(SPEC)
+    hyper = {"spec": SPEC.to_dict(), "network": model.config.to_dict()}
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"state_dict": state, "hyper_parameters": hyper, "global_step": 3}, tmp_path / "step.ckpt")
+    loaded = load_model(tmp_path / "step.ckpt")
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
+    del state["model.no_text"]
+    torch.save({"state_dict": state, "hyper_parameters": hyper}, tmp_path / "cut.ckpt")
+    with pytest.raises(UserError, match=r"cut\.ckpt: weights do not fit"):
+        load_model(tmp_path / "cut.ckpt")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match="no model description"):
+        load_model(tmp_path / "other.ckpt")
+
+
+def test_held_out_episodes_are_whole_and_all_of_them_if_asked(workshop):
+    some, every = (open_dataset(workshop / "play", SPEC, holdout) for holdout in (0.25, 1.0))
+    assert len(some.sources[0].frames) == 30
+    assert len(every.sources[0].frames) == 120
+    windows = choose_windows(every, 1000, steps_ahead=8)
+    assert len(windows) == 4 * 22
+    batch = windows.fetch()
+    assert batch.video_is_pad is not None
+    assert not batch.video_is_pad.any()
+
+
+def test_a_recording_that_does_not_fit_the_model_is_refused(workshop):
+    with pytest.raises(UserError, match="embodiment"):
+        open_dataset(workshop / "play", replace(SPEC, embodiments=(CAR,)))
+    with pytest.raises(UserError, match=r"no camera front \(it has corner2\)"):
+        open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, cameras=("front",)),)))
+    with pytest.raises(UserError, match="has 4 actions"):
+        open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, action_dim=7),)))
+
+
+def generate(workshop: Path, output: Path, *options: str) -> int:
+    base = ["generate", "--checkpoint", str(workshop / "model"), "--data", str(workshop / "play")]
+    return main([*base, "--output", str(output), *options])
+
+
+def test_a_film_is_imagined_beside_the_truth(workshop, tmp_path):
+    assert generate(workshop, tmp_path, "--rollout", "3", "--episode", "1", "--frame", "2", "--size", "64") == 0
+    made = json.loads((tmp_path / "generate.json").read_text())
+    assert len(made["psnr_per_frame"]) == 3
+    assert (made["windows"], made["proprio"], made["actions"]) == (3, "recorded", "true")
+    film = read_video(tmp_path / "film.mp4")
+    assert film.shape[0] == 1 + 3 + 4, "what is seen, what is imagined, and the last picture held"
+    assert film.shape[2] == 3 * 64 + 2 * 4, "truth, imagined, error"
+    window = pick_window(open_dataset(workshop / "play", SPEC, 1.0), 1, 2, 8)
+    seen = (window.fetch().observation.images[0, 0, 0].movedim(0, -1).numpy() + 1) * 127.5
+    shown = film[0, -64:, :64].reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
+    assert np.abs(shown - seen).mean() < 8
+
+
+def test_actions_of_ones_own_change_what_is_imagined(workshop, tmp_path):
+    psnr = {}
+    np.save(tmp_path / "own.npy", np.ones((8, 4), np.float32))
+    for name, actions in (("true", "true"), ("shuffled", "shuffled"), ("own", str(tmp_path / "own.npy"))):
+        assert generate(workshop, tmp_path / name, "--actions", actions, "--num-steps", "1") == 0
+        psnr[name] = json.loads((tmp_path / name / "generate.json").read_text())["psnr"]
+    assert len(set(psnr.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--query", "video", "--actions", "shuffled"), "is told nothing"),
+        (("--actions", "nowhere.npy"), "there is no nowhere.npy"),
+        (("--episode", "40"), "There is no episode 40; there are 4"),
+        (("--frame", "22"), "frame must be between 0 and 21, got 22"),
+        (("--rollout", "0"), "at least 1"),
+    ],
+)
+def test_what_cannot_be_imagined_is_answered_in_one_line(workshop, tmp_path, capsys, options, message):
+    assert generate(workshop, tmp_path, *options) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "film.mp4").exists()
+
+
+def test_actions_of_a_wrong_shape_are_refused(workshop, tmp_path, capsys):
+    np.save(tmp_path / "short.npy", np.ones((3, 4), np.float32))
+    assert generate(workshop, tmp_path, "--actions", str(tmp_path / "short.npy")) == 1
+    assert "at least (8, 4); got (3, 4)" in capsys.readouterr().err
