@@ -104,7 +104,6 @@ class MetaWorldEnv(SimEnv):
         return self._full_obs
 
     def _reset_world(self, seed: int) -> None:
-        self._python_state.forget_episode()
         mujoco.mj_resetData(self.model, self.data)
         self._world.seed(seed)
         self._world.reset()

@@ -51,9 +51,6 @@ class PythonState:
 
     def __init__(self, world: SawyerXYZEnv):
         self._world = world
-        self._pristine = {name: _copied(value) for name, value in self._attributes().items()}
-        self._body_pos = world.model.body_pos.copy()
-        self._site_pos = world.model.site_pos.copy()
         self._sizes: dict[str, int] = {}
 
     @property
@@ -65,15 +62,6 @@ class PythonState:
         """Note names and sizes of the attributes, after a reset."""
         if not self._sizes:
             self._sizes = {name: np.size(value) for name, value in sorted(self._attributes().items())}
-
-    def forget_episode(self) -> None:
-        """Make the world as good as new, so that the next episode depends on its seed alone."""
-        for name in self._attributes().keys() - self._pristine.keys():
-            delattr(self._world, name)
-        for name, value in self._pristine.items():
-            setattr(self._world, name, _copied(value))
-        self._world.model.body_pos[:] = self._body_pos
-        self._world.model.site_pos[:] = self._site_pos
 
     def get(self) -> Float64[np.ndarray, " values"]:
         """All values in one vector; None is written as a number that nothing else has."""
@@ -109,10 +97,6 @@ class PythonState:
         """Whether the array shows memory of the physics (a body's or site's position)."""
         data = self._world.data
         return any(np.shares_memory(value, array) for array in (data.xpos, data.site_xpos, data.geom_xpos, data.qpos))
-
-
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def _number(value: Any) -> Any:
