@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from tests.benchmarks.model import left_out_ratio
 from tests.worlds import random_batch, small_config, small_spec
 from unified.config import ClassSpec, ModelConfig, build
 from unified.errors import UserError
@@ -231,3 +232,9 @@ def test_config_survives_a_round_trip_through_plain_data() -> None:
     assert ModelConfig.from_dict(config.to_dict()) == config
     spec = mixed_spec()
     assert DataSpec.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.slow
+def test_policy_costs_no_more_than_the_same_network_without_a_video_stream() -> None:
+    # The best of three runs: a busy machine can only make a run look worse.
+    assert min(left_out_ratio(192, 7, 3, rounds=30) for _ in range(3)) < 1.1

@@ -1,0 +1,141 @@
+"""What the model costs: matmul peak, training throughput and its share of the peak, latency, left-out streams.
+
+    python -m tests.benchmarks.model [--threads 1] [--dim 192 --depth 7 --num-heads 3] [--json FILE]
+
+Alternatives are timed in turn, A B A B, and compared within a run: on a shared machine only ratios last.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.worlds import random_batch
+from unified.backbone import UViT
+from unified.config import ClassSpec, ModelConfig
+from unified.model import UnifiedModel
+from unified.spec import DataSpec, Embodiment
+
+VIDEO = ClassSpec("decoders.pixels.PixelDecoder", {"patch_size": 16})
+ACTION = ClassSpec("decoders.actions.ActionDecoder")
+
+
+def demo_spec() -> DataSpec:
+    """The demo's data: one camera of 64 pixels, one future frame, eight actions."""
+    return DataSpec((Embodiment("metaworld", 4, 4, ("right",), 0.0125),), ("right",), (64, 64))
+
+
+def build(dim: int, depth: int, num_heads: int, with_video: bool = True) -> UnifiedModel:
+    """The demo's model, or the same network without a video stream."""
+    torch.manual_seed(0)
+    decoders = {"action": ACTION, "video": VIDEO} if with_video else {"action": ACTION}
+    return UnifiedModel(ModelConfig(dim=dim, depth=depth, num_heads=num_heads, decoders=decoders), demo_spec())
+
+
+def alternate(functions: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
+    """Median seconds of each function, called in turn `rounds` times after two calls to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for turn in range(rounds + 2):
+        for name, function in functions.items():
+            started = clock()
+            function()
+            if turn >= 2:
+                seconds[name].append(clock() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def matmul_peak(dtype: torch.dtype, clock: Callable[[], float]) -> float:
+    """FLOP/s of a large linear layer: the machine's practical ceiling."""
+    a, b = torch.randn(2048, 1024).to(dtype), torch.randn(1024, 1024).to(dtype)
+    seconds = alternate({"matmul": lambda: torch.nn.functional.linear(a, b)}, 20, clock)["matmul"]
+    return 2 * 2048 * 1024 * 1024 / seconds
+
+
+def left_out_ratio(dim: int, depth: int, num_heads: int, rounds: int = 60) -> float:
+    """Time of the joint model's policy query over that of the same network built without a video stream."""
+    joint, alone = (build(dim, depth, num_heads, with_video).eval() for with_video in (True, False))
+    batch = random_batch(demo_spec(), 1)
+    answer = {"joint": lambda: joint.sample(batch, "policy"), "alone": lambda: alone.sample(batch, "policy")}
+    seconds = alternate(answer, rounds, time.process_time)
+    return seconds["joint"] / seconds["alone"]
+
+
+def backbone_speed(
+    dim: int, depth: int, num_heads: int, num_tokens: int, batch: int, clock: Callable[[], float]
+) -> float:
+    """FLOP/s of the backbone alone, forward and backward in bf16; matrix products only are counted."""
+    backbone = UViT(dim, depth, num_heads, num_registers=4)
+    tokens = torch.randn(batch, num_tokens, dim)
+    with FlopCounterMode(display=False) as counter:
+        backbone(tokens)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            backbone(tokens).float().square().mean().backward()
+
+    return 3 * counter.get_total_flops() / alternate({"step": step}, 6, clock)["step"]
+
+
+def training_speed(model: UnifiedModel, query: str, batch_size: int, clock: Callable[[], float]) -> float:
+    """Samples/s of one query's loss, gradient and AdamW update in bf16."""
+    batch = random_batch(model.spec, batch_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = torch.stack([part.mean() for part in model.loss(batch, query).values()]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return batch_size / alternate({"step": step}, 6, clock)["step"]
+
+
+def main() -> int:
+    """Print a table, and write it as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dim", type=int, default=192)
+    parser.add_argument("--depth", type=int, default=7)
+    parser.add_argument("--num-heads", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    # One thread: CPU time, which a busy neighbour disturbs least. Several: wall time is what counts.
+    clock = time.process_time if args.threads == 1 else time.perf_counter
+    size = (args.dim, args.depth, args.num_heads)
+    model = build(*size)
+    batch = random_batch(model.spec, 1)
+    peak = matmul_peak(torch.bfloat16, clock)
+    policy_backbone = backbone_speed(*size, model.layout(("action",)).num_tokens, args.batch_size, clock)
+    joint_backbone = backbone_speed(*size, model.layout(("video", "action")).num_tokens, args.batch_size, clock)
+    peak = max(peak, matmul_peak(torch.bfloat16, clock))
+    latency = alternate({"policy": lambda: model.eval().sample(batch, "policy")}, 60, clock)["policy"]
+    rows = {
+        "parameters (M)": sum(parameter.numel() for parameter in model.parameters()) / 1e6,
+        "threads": args.threads,
+        "bf16 matmul peak (GFLOP/s)": peak / 1e9,
+        "fp32 matmul peak (GFLOP/s)": matmul_peak(torch.float32, clock) / 1e9,
+        "backbone share of peak, policy tokens": policy_backbone / peak,
+        "backbone share of peak, joint tokens": joint_backbone / peak,
+        "training samples/s, policy query": training_speed(model.train(), "policy", args.batch_size, clock),
+        "training samples/s, joint query": training_speed(model.train(), "joint", args.batch_size, clock),
+        "policy decision, batch 1 (ms)": 1e3 * latency,
+        "policy query with video left out / built without video": left_out_ratio(*size),
+    }
+    for name, value in rows.items():
+        sys.stdout.write(f"{name:<58}{value:>10.3f}\n")
+    if args.json:
+        args.json.write_text(json.dumps({"torch": torch.__version__, **rows}, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

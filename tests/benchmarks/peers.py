@@ -1,0 +1,246 @@
+"""Our policy beside LeRobot's `act`, `diffusion` and `multi_task_dit`: training speed and latency on the same windows.
+
+    python -m tests.benchmarks.peers --data runs/demo/demos [--threads 1] [--json FILE]
+
+Needs the extra `peers`; nothing is downloaded: image backbones start at random, and a tiny CLIP is made here. Every
+policy trains on the same batches from our cache and is timed in turn. Peers are shown as they come (float32) and
+under the bfloat16 autocast that ours uses.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.benchmarks.model import alternate, build
+from unified.batch import Batch
+from unified.data.module import WindowDataModule
+from unified.data.source import Source
+
+CHUNK = 16
+
+
+def tiny_clip(folder: Path, image_size: int, words: list[str]) -> str:
+    """A random CLIP of 3 M parameters with a word tokenizer, saved where LeRobot can load it; its path."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerFast
+
+    path = folder / "tiny-clip"
+    vocabulary = {word: index for index, word in enumerate(["<unk>", "<s>", "<pad>", "</s>", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 3)]
+    )
+    names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(path)
+    text = CLIPTextConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=32,
+        bos_token_id=1,
+        eos_token_id=3,
+        pad_token_id=2,
+        projection_dim=128,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=6,
+        num_attention_heads=6,
+        image_size=image_size,
+        patch_size=16,
+        projection_dim=128,
+    )
+    CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128)
+    ).save_pretrained(path)
+    return str(path)
+
+
+def peer(name: str, clip: str, image_size: int) -> nn.Module:
+    """A LeRobot policy at its smallest reasonable size, for one camera, four proprio and four action dimensions."""
+    from lerobot.configs import FeatureType, PolicyFeature
+    from lerobot.policies import get_policy_class, make_policy_config
+
+    options: dict[str, dict[str, Any]] = {
+        "act": {
+            "chunk_size": CHUNK,
+            "n_action_steps": 8,
+            "dim_model": 128,
+            "n_heads": 4,
+            "dim_feedforward": 512,
+            "n_encoder_layers": 2,
+            "n_vae_encoder_layers": 2,
+            "pretrained_backbone_weights": None,
+        },
+        "diffusion": {
+            "horizon": CHUNK,
+            "n_action_steps": 8,
+            "n_obs_steps": 1,
+            "down_dims": (32, 64, 128),
+            "pretrained_backbone_weights": None,
+            "use_group_norm": True,
+            "noise_scheduler_type": "DDIM",
+            "num_inference_steps": 10,
+            "crop_shape": None,
+        },
+        "multi_task_dit": {
+            "horizon": CHUNK,
+            "n_action_steps": 8,
+            "n_obs_steps": 1,
+            "hidden_dim": 128,
+            "num_layers": 4,
+            "num_heads": 4,
+            "vision_encoder_name": clip,
+            "text_encoder_name": clip,
+            "image_crop_shape": None,
+            "tokenizer_max_length": 16,
+            "objective": "flow_matching",
+            "num_integration_steps": 10,
+        },
+    }
+    features = {
+        "observation.images.front": PolicyFeature(FeatureType.VISUAL, (3, image_size, image_size)),
+        "observation.state": PolicyFeature(FeatureType.STATE, (4,)),
+    }
+    config = make_policy_config(
+        name,
+        device="cpu",
+        input_features=features,
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (4,))},
+        **options[name],
+    )
+    return get_policy_class(name)(config)
+
+
+def peer_batch(batch: Batch, tokenizer: Any) -> dict[str, Tensor]:
+    """Our windows in LeRobot's keys; actions repeated to the peers' longer chunk."""
+    observation, action = batch.observation, batch.action
+    assert action is not None
+    chunk = action.repeat(1, CHUNK // action.shape[1], 1)
+    text = tokenizer(list(observation.task), padding="max_length", max_length=16, return_tensors="pt")
+    return {
+        "observation.images.front": observation.images[:, 0] / 2 + 0.5,
+        "observation.state": observation.proprio,
+        "action": chunk,
+        "action_is_pad": torch.zeros(chunk.shape[:2], dtype=torch.bool),
+        "observation.language.tokens": text["input_ids"],
+        "observation.language.attention_mask": text["attention_mask"].bool(),
+    }
+
+
+def for_policy(name: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`act` looks at one observation without a step dimension."""
+    if name == "act":
+        squeezed = {
+            k: v[:, -1] if k.startswith(("observation.images", "observation.state")) else v for k, v in batch.items()
+        }
+        return squeezed
+    return dict(batch)
+
+
+def train_step(network: nn.Module, loss: Callable[[], Tensor], bf16: bool) -> Callable[[], None]:
+    """One update with AdamW."""
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-4, fused=True)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+
+    return step
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="a recorded LeRobot data set with one camera")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(args.threads)
+    clock = time.process_time if args.threads == 1 else time.perf_counter
+    module = WindowDataModule([Source(args.data)], batch_size=args.batch_size)
+    module.prepare_data()
+    module.setup("fit")
+    batch = module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0)
+    size = module.spec.image_size[0]
+    words = sorted({word for task in batch.observation.task for word in task.lower().split()})
+    with tempfile.TemporaryDirectory() as folder:
+        clip = tiny_clip(Path(folder), size, words)
+        rows = _measure(batch, clip, size, clock)
+    header = f"{'policy':<34}{'M params':>9}{'train samples/s':>17}{'decision ms':>13}"
+    sys.stdout.write(header + "\n")
+    for name, row in rows.items():
+        sys.stdout.write(f"{name:<34}{row['params_m']:>9.1f}{row['samples_per_s']:>17.1f}{row['decision_ms']:>13.1f}\n")
+    if args.json:
+        args.json.write_text(json.dumps({"threads": args.threads, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _measure(batch: Batch, clip: str, size: int, clock: Callable[[], float]) -> dict[str, dict[str, float]]:
+    from transformers import AutoTokenizer
+
+    ours = build(192, 7, 3)
+    theirs = peer_batch(batch, AutoTokenizer.from_pretrained(clip))
+    steps, decisions, networks = {}, {}, {}
+
+    def policy_loss() -> Tensor:
+        return ours.loss(batch, "policy")["action"].mean()
+
+    def joint_loss() -> Tensor:
+        return torch.stack([loss.mean() for loss in ours.loss(batch, "joint").values()]).sum()
+
+    for label, loss in {"ours, policy query": policy_loss, "ours, joint query": joint_loss}.items():
+        steps[label], networks[label] = train_step(ours, loss, bf16=True), ours
+        decisions[label] = lambda: ours.sample(batch.select(torch.tensor([0])), "policy")
+    for name in ("act", "diffusion", "multi_task_dit"):
+        network = peer(name, clip, size)
+        one = {k: v[:1] for k, v in for_policy(name, theirs).items() if k.startswith("observation")}
+        if name != "act":
+            one = {k: v[:, -1] if k.endswith(("front", "state")) else v for k, v in one.items()}
+        for bf16 in (False, True):
+            label = f"LeRobot {name}, {'bf16' if bf16 else 'as it comes'}"
+
+            def peer_loss(network: Any = network, name: str = name) -> Tensor:
+                return network.forward(for_policy(name, theirs))[0]
+
+            def decide(network: Any = network, one: dict[str, Tensor] = one) -> None:
+                network.eval()
+                network.reset()
+                with torch.inference_mode():
+                    network.select_action(dict(one))
+                network.train()
+
+            steps[label], networks[label], decisions[label] = train_step(network, peer_loss, bf16), network, decide
+    seconds = alternate(steps, 5, clock)
+    ours.eval()
+    latency = alternate(decisions, 9, clock)
+    return {
+        label: {
+            "params_m": sum(p.numel() for p in networks[label].parameters()) / 1e6,
+            "samples_per_s": len(batch) / seconds[label],
+            "decision_ms": 1e3 * latency[label],
+        }
+        for label in steps
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
