@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.test_writer import digests
+from tests.data.test_writer import digests, load
 from unified.cli import main
 from unified.data import layout
 from unified.data.mp4 import read_mp4
@@ -30,7 +30,8 @@ KWARGS = {"cameras": ["corner2"], "image_size": 32, "max_env_steps": 120}
 
 def a_plan(episodes: int = 2, policy: str = "expert", **changes: Any) -> Plan:
     values: dict[str, Any] = {"env_ids": (REACH, DRAWER), "rules": Rules(policy, KWARGS), "episodes": episodes}
-    return Plan(**(values | {"noise": (0.0, 0.3) if policy == "expert" else (0.0,)} | changes))
+    values["noise"] = (0.0, 0.3) if policy == "expert" else (0.0,)
+    return Plan(**(values | changes))
 
 
 def table(root: Path, episode: int) -> dict[str, np.ndarray]:
@@ -45,6 +46,22 @@ def film(root: Path, episode: int) -> np.ndarray:
 
 def provenance(root: Path) -> dict[str, Any]:
     return json.loads((root / layout.PROVENANCE).read_text())
+
+
+def run_and_signal(
+    code: str, kind: signal.Signals, rename: int, repository: Path, arguments: list[str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own that sends itself a signal when it renames a file for the n-th time."""
+    driver = folder / "driver.py"
+    driver.write_text(
+        "import os, sys\nfrom pathlib import Path\nfrom tests.test_record import a_plan\nfrom unified.cli import main\n"
+        "from unified.record import record\nrenames = 0\ndef count(event, arguments):\n    global renames\n"
+        "    if event == 'os.rename':\n        renames += 1\n"
+        f"        if renames == {rename}: os.kill(os.getpid(), {int(kind)})\n"
+        f"if __name__ == '__main__':\n    sys.addaudithook(count)\n    sys.exit({code})\n"
+    )
+    command, environment = [sys.executable, str(driver), *arguments], {**os.environ, "PYTHONPATH": str(repository)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +131,10 @@ def test_the_number_of_workers_does_not_matter(recorded: Path, tmp_path: Path) -
 
 
 def test_a_killed_recording_resumes_to_the_same_bytes(recorded: Path, tmp_path: Path, repository: Path) -> None:
-    # The parent kills itself in the middle of its second episode's commit (15th rename) and leaves its workers alone.
-    driver = tmp_path / "driver.py"
-    driver.write_text(
-        "import os, signal, sys\nfrom pathlib import Path\nfrom tests.test_record import a_plan\n"
-        "from unified.record import record\nif __name__ == '__main__':\n    renames = 0\n"
-        "    def count(event, arguments):\n        global renames\n        renames += event == 'os.rename'\n"
-        "        if event == 'os.rename' and renames == 12: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    sys.addaudithook(count)\n    record(a_plan(), Path(sys.argv[1]), workers=2)\n"
-    )
+    # In the middle of the second episode's commit; the workers are left alone.
     root = tmp_path / "set"
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
-    done = subprocess.run(
-        [sys.executable, str(driver), str(root)], capture_output=True, text=True, env=environment, check=False
+    done = run_and_signal(
+        "record(a_plan(), Path(sys.argv[1]), workers=2)", signal.SIGKILL, 12, repository, [str(root)], tmp_path
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert json.loads((root / layout.INFO).read_text())["total_episodes"] == 1
@@ -171,6 +179,18 @@ def test_ctrl_c_keeps_what_was_saved_and_leaves_no_process(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_sigterm_ends_the_command_and_its_workers(tmp_path: Path, repository: Path) -> None:
+    arguments = ["--env", REACH, "--output", str(tmp_path / "set"), "--cameras", "corner2", "--image-size", "32"]
+    code = "main(['record', *sys.argv[1:]])"
+    done = run_and_signal(code, signal.SIGTERM, 20, repository, arguments, tmp_path)
+    # Standard error was read to its end, so the last process that could write there has ended.
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert "--resume` continues" in done.stderr
+    assert 1 <= json.loads((tmp_path / "set" / layout.INFO).read_text())["total_episodes"] < 25
+    assert not (tmp_path / "set" / ".unfinished").exists()
+
+
+@pytest.mark.slow
 def test_failed_episodes_make_room_for_the_next_seed(tmp_path: Path) -> None:
     short = Rules("expert", {**KWARGS, "max_env_steps": 45})
     plan = a_plan(episodes=4, env_ids=(REACH,), rules=short, noise=(0.0,))
@@ -200,6 +220,25 @@ def test_exploration_has_a_fixed_length_and_is_no_demonstration(tmp_path: Path, 
         assert len(rows["action"]) == 25
         np.testing.assert_array_equal(rows["action"], rows["expert_action"])
         assert np.ptp(rows["action"], axis=0).min() > 0.1
+
+
+@pytest.mark.slow
+def test_a_checkpoint_acts_and_the_expert_labels(tmp_path: Path) -> None:
+    from tests.test_policies import make_model
+
+    make_model().save_pretrained(tmp_path / "model")
+    rules = Rules(str(tmp_path / "model"), {**KWARGS, "max_env_steps": 20})
+    plan = a_plan(episodes=2, env_ids=(REACH,), rules=rules, noise=(0.0,), keep_failures=True)
+    for name in ("one", "two"):
+        record(plan, tmp_path / name, workers=2 if name == "two" else 1)
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    rows = table(tmp_path / "one", 0)
+    assert len(rows["action"]) == 20
+    assert np.abs(rows["action"] - rows["expert_action"]).mean() > 0.1
+    assert provenance(tmp_path / "one")["is_demonstration"] is False
+    wrong = Rules(str(tmp_path / "model"), {**KWARGS, "image_size": 16})
+    with pytest.raises(UserError, match=r"looks through corner2 at 32 pixels; record these \(--cameras corner2"):
+        record(a_plan(episodes=1, env_ids=(REACH,), rules=wrong, noise=(0.0,)), tmp_path / "three", workers=1)
 
 
 def test_noise_has_the_standard_deviation_that_was_asked_for() -> None:
@@ -267,9 +306,7 @@ def test_recording_needs_neither_torch_nor_lerobot() -> None:
 
 
 def test_lerobot_reads_a_recording(recorded: Path) -> None:
-    from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
-    dataset = LeRobotDataset("local/test", root=recorded, video_backend="pyav", return_uint8=True)
+    dataset = load(recorded)
     lengths = [len(table(recorded, episode)["action"]) for episode in range(4)]
     assert len(dataset) == sum(lengths)
     item = dataset[lengths[0] + 3]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.data.test_writer import load
 from unified.cli import main
 from unified.data import layout
 from unified.data.findings import REPAIRS, parse_repairs
@@ -20,7 +21,7 @@ from unified.errors import UserError
 
 FPS, LENGTHS, CAMERA = 10, (8, 6), "observation.images.front"
 TABLE, FILM = "data/chunk-000/episode_{:06d}.parquet", f"videos/chunk-000/{CAMERA}/episode_{{:06d}}.mp4"
-Damage = Callable[[Path], None]
+Damage = Callable[[Path], Any]
 
 
 def pictures(number: int, count: int) -> np.ndarray:
@@ -106,7 +107,7 @@ def edit_column(name: str, change: Callable[[list[Any]], list[Any] | None], epis
 
 
 def replace(path: str, text: str) -> Damage:
-    return lambda root: (root / path).write_text(text) and None
+    return lambda root: (root / path).write_text(text)
 
 
 def new_film(count: int, fps: int = FPS, size: tuple[int, int] = (16, 24)) -> Damage:
@@ -142,11 +143,9 @@ def read(root: Path, episode: int) -> tuple[dict[str, Any], np.ndarray, dict[str
 
 
 def test_an_honest_dataset_is_imported_as_it_is(source: Path, tmp_path: Path) -> None:
-    from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
     imported = import_dataset(source, tmp_path / "new")
     assert (imported.episodes, imported.frames, imported.repaired, imported.notes) == (2, 14, {}, [])
-    dataset = LeRobotDataset("local/test", root=tmp_path / "new", video_backend="pyav", return_uint8=True)
+    dataset = load(tmp_path / "new")
     for row in range(14):
         number, t = (0, row) if row < 8 else (1, row - 8)
         item = dataset[row]
@@ -226,12 +225,10 @@ def test_a_lie_is_named_and_repaired_only_on_demand(
 
 
 def test_times_say_which_film_frame_belongs_to_the_first_row(source: Path, tmp_path: Path) -> None:
-    from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
     new_film(7)(source)
     edit_column("timestamp", lambda times: [time + 0.1 for time in times])(source)
     import_dataset(source, tmp_path / "new", frozenset({"extra-frames", "timestamps"}))
-    dataset = LeRobotDataset("local/test", root=tmp_path / "new", video_backend="pyav", return_uint8=True)
+    dataset = load(tmp_path / "new")
     for t in range(6):
         np.testing.assert_array_equal(dataset[8 + t][CAMERA].permute(1, 2, 0).numpy(), pictures(1, 7)[t + 1])
 
@@ -351,13 +348,11 @@ def test_every_lie_of_the_real_robots_metadata_is_named(shared_data: Path, tmp_p
 
 @pytest.mark.slow
 def test_the_real_robots_data_are_repaired_to_what_they_are(shared_data: Path, tmp_path: Path) -> None:
-    from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
     source = shared_data / "robot_franka_usb"
     imported = import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
     assert (imported.episodes, imported.frames) == (10, 3283)
     assert any("action is exactly the next" in note for note in imported.notes)
-    dataset = LeRobotDataset("local/test", root=tmp_path / "new", video_backend="pyav", return_uint8=True)
+    dataset = load(tmp_path / "new")
     assert (len(dataset), dataset.fps, dataset.meta.robot_type) == (3283, 20, "franka")
     table = pq.read_table(source / TABLE.format(1)).to_pydict()
     for camera in ("right_cam", "wrist_cam"):

@@ -31,7 +31,7 @@ class ActionNoise:
         return now.astype(np.float32)
 
 
-def make_actor(env: Any, policy: str, rng: np.random.Generator) -> tuple[Acting, Acting]:
+def make_actor(env: Any, policy: str, rng: np.random.Generator, episode_key: int) -> tuple[Acting, Acting]:
     """Who acts, and whose action is the label `expert_action`.
 
     Raises:
@@ -46,7 +46,7 @@ def make_actor(env: Any, policy: str, rng: np.random.Generator) -> tuple[Acting,
             play = env.make_play(rng)
             return play, play
         if policy != "random":
-            return CheckpointActor(policy, env), env.make_expert(rng)
+            return CheckpointActor(policy, env, episode_key), env.make_expert(rng)
     except NotImplementedError as error:
         raise UserError(f"{env.spec.id if env.spec else env} has no {policy!r} policy.") from error
 
@@ -59,8 +59,8 @@ def make_actor(env: Any, policy: str, rng: np.random.Generator) -> tuple[Acting,
 class CheckpointActor:
     """A trained model that acts: it looks every `n_action_steps` env steps and executes what it chose."""
 
-    def __init__(self, path: str, env: Any) -> None:
-        self._policy, self._env = _load_policy(path, env.embodiment), env
+    def __init__(self, path: str, env: Any, episode_key: int) -> None:
+        self._policy, self._env, self._key = _load_policy(path, env.embodiment), env, episode_key
         self._history: deque[Any] = deque(maxlen=1 - min(self._policy.needs.observation_offsets))
         self._queue: deque[Action] = deque()
         self._decisions = 0
@@ -86,7 +86,7 @@ class CheckpointActor:
             }
             seen["agent_pos"] = np.stack([frame["agent_pos"] for frame in frames])
             asked = Decision(0, self._decisions, seen, env.task, env.embodiment, env.action_space.shape[0])
-            self._queue.extend(self._policy.act([asked], [(0, self._decisions)])[0])
+            self._queue.extend(self._policy.act([asked], [(self._key, self._decisions)])[0])
             self._decisions += 1
         return self._queue.popleft()
 
@@ -97,7 +97,11 @@ _policies: dict[tuple[str, str], Any] = {}
 def _load_policy(path: str, embodiment: str) -> Any:
     """The model of a checkpoint, loaded once a process."""
     if (path, embodiment) not in _policies:
+        import torch
+
         from unified.policies import ModelPolicy, load_model
+
+        torch.set_num_threads(1)  # the other cores have workers of their own
 
         _policies[path, embodiment] = ModelPolicy(load_model(path), embodiment)
     return _policies[path, embodiment]

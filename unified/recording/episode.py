@@ -50,10 +50,10 @@ def run_episode(env: gymnasium.Env[Any, Any], job: Job, rules: Rules) -> tuple[d
     """
     inner: Any = env.unwrapped
     low, high = inner.action_space.low, inner.action_space.high
-    salt = zlib.crc32(job.env_id.encode())
+    salt, key = zlib.crc32(job.env_id.encode()), zlib.crc32(f"{job.env_id}:{job.seed}".encode())
     acting_rng, noise_rng = (np.random.default_rng([job.seed, salt, stream]) for stream in (0, 1))
     observation, _ = env.reset(seed=job.seed)
-    act, label = make_actor(inner, rules.policy, acting_rng)
+    act, label = make_actor(inner, rules.policy, acting_rng, key)
     noise = ActionNoise(job.noise, len(low), noise_rng)
     rows: list[dict[str, Any]] = []
     steps_left, solved = (rules.play_steps if rules.policy in EXPLORING else None), False
