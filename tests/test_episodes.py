@@ -26,7 +26,7 @@ class CountingEnv(gymnasium.Env):
         self.drawn: list[int] = []
 
     def reset(self, *, seed=None, options=None) -> Any:
-        self.goal, self.count, self.picture = seed, 0, None
+        self.goal, self.count, self.picture = seed or 0, 0, None
         return self.observe(), {}
 
     def observe(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class CountingEnv(gymnasium.Env):
 
 
 DRAWN: list[int] = []
-gymnasium.register("Counting-v0", CountingEnv)
+gymnasium.register("Counting-v0", f"{__name__}:CountingEnv")
 
 
 class Recorder:

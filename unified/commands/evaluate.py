@@ -211,27 +211,27 @@ class _Bar:
 
 
 def _print_table(results: dict[str, Any]) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     columns = {_label(results["policy"]): results["summary"]}
     columns |= {name: row["summary"] for name, row in results["baselines"].items()}
-    table = Table(title=f"successes and 95 % intervals ({results['summary']['interval'].title()})")
-    table.add_column("task", no_wrap=True)
-    for name in columns:
+    table = Table(title=f"successes (95 % interval, {results['summary']['interval'].title()})", box=SIMPLE)
+    for name in ("task", *columns):
         table.add_column(name, no_wrap=True)
     for env_id in results["summary"]["per_task"]:
         table.add_row(env_id.split(":")[-1], *(_cell(summary["per_task"][env_id]) for summary in columns.values()))
     table.add_section()
     table.add_row("all", *(_cell(summary) for summary in columns.values()))
-    Console(file=sys.stdout).print(table)
+    console = Console(file=sys.stdout)
+    console.width = max(100, console.width)
+    console.print(table)
 
 
 def _cell(row: dict[str, Any]) -> str:
     low, high = row["success_ci95"]
-    return (
-        f"{row['successes']}/{row['episodes']}  {100 * row['success_rate']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
-    )
+    return f"{row['successes']}/{row['episodes']} ({100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def _label(path: str) -> str:
