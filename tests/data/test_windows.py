@@ -171,10 +171,10 @@ def test_reading_maps_no_more_pictures_than_one_batch_needs(tmp_path: Path):
     dataset = WindowDataset([WindowSource(cache, np.arange(400), "arm", frame_stride=8)], spec)
     for frame in range(0, 400, 2):
         dataset.read(rows((0, frame)))
-    mapped = [line for line in mapping("images0.npy").splitlines() if line.startswith("Rss:")]
+    mapped = [line for line in mapping(cache.folder / "images0.npy").splitlines() if line.startswith("Rss:")]
     assert sum(int(line.split()[1]) for line in mapped) < 0.1 * cache.images["front"].nbytes / 1024
 
 
-def mapping(name: str) -> str:
-    text = Path("/proc/self/smaps").read_text()
-    return text[text.rindex(name) :].split("VmFlags", 1)[0]
+def mapping(path: Path) -> str:
+    _, _, rest = Path("/proc/self/smaps").read_text().partition(str(path))
+    return rest.split("VmFlags", 1)[0]

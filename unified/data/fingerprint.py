@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from unified.atomic import write_text
+from unified.errors import UserError
 
 
 def content_hash(root: Path, files: Iterable[Path], memo: Path) -> str:
@@ -24,7 +25,8 @@ def content_hash(root: Path, files: Iterable[Path], memo: Path) -> str:
     for path, name in zip(files, stats, strict=True):
         with path.open("rb") as file:
             digest.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    write_text(memo, json.dumps({"stats": stats, "hash": digest.hexdigest()}))
+    with suppress(OSError, UserError):  # without it, the next call reads everything again; no harm otherwise
+        write_text(memo, json.dumps({"stats": stats, "hash": digest.hexdigest()}))
     return digest.hexdigest()
 
 
