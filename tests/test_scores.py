@@ -25,7 +25,16 @@ SPEC = DataSpec(embodiments=(SAWYER,), cameras=("corner2",), image_size=(32, 32)
 
 
 class TensorWindows:
-    """Windows that lie in memory: two tasks, four episodes of six windows each."""
+    """Windows that lie in memory: two tasks, four episodes of six windows each. A window's actions end with it."""
+
+    spec = replace(SPEC, action_horizon=1)
+
+    class source:  # noqa: N801
+        class cache:  # noqa: N801
+            bounds = np.array([0, 6, 12, 18, 24])
+            task = np.array([0] * 18 + [1] * 6)
+
+    sources = (source,)
 
     def __init__(self):
         generator = torch.Generator().manual_seed(0)
@@ -81,12 +90,22 @@ def test_film_errors_leave_out_cameras_that_are_not_there():
 
 
 def test_partners_are_other_episodes_of_the_same_task():
-    episodes = np.repeat(np.arange(4), 6)
-    tasks = ["reach"] * 18 + ["push"] * 6
-    chosen = partners(tasks, episodes, seed=3)
+    windows = held_out()
+    chosen = partners(windows, seed=3)
     assert (chosen[18:] == -1).all(), "the only push episode has no partner"
-    assert (episodes[chosen[:18]] != episodes[:18]).all()
+    assert (windows.episode[chosen[:18]] != windows.episode[:18]).all()
     assert (chosen[:18] < 18).all()
+    assert len(set(chosen[:18])) > 5
+
+
+def test_partners_come_from_any_episode_and_have_all_their_actions():
+    windows = held_out()
+    windows.dataset.spec = SPEC
+    assert (partners(windows, seed=3) == -1).all(), "no episode is as long as eight actions"
+    windows.dataset.spec = replace(SPEC, action_horizon=5)
+    few = windows.pick(np.arange(6))
+    chosen = partners(few, seed=3)
+    assert set(chosen) <= {6, 7, 12, 13}, "episodes that are not among the windows lend theirs, whole ones"
 
 
 def test_the_interval_resamples_episodes_and_not_windows():

@@ -38,11 +38,14 @@ class HeldOutWindows:
         """All of them at once."""
         return self.dataset.fetch((self.source, self.frame))
 
-    def batches(self, size: int) -> Iterator[tuple[slice, Batch]]:
-        """The windows in order, `size` at a time, with their places."""
+    def batches(self, size: int) -> Iterator[Batch]:
+        """The windows in order, `size` at a time."""
         for start in range(0, len(self), size):
-            rows = slice(start, min(start + size, len(self)))
-            yield rows, self.dataset.fetch((self.source[rows], self.frame[rows]))
+            yield self.dataset.fetch((self.source[start : start + size], self.frame[start : start + size]))
+
+    def pick(self, rows: Int[np.ndarray, " row"]) -> "HeldOutWindows":
+        """Some of the windows."""
+        return replace(self, source=self.source[rows], frame=self.frame[rows], episode=self.episode[rows])
 
 
 def choose_windows(dataset: Any, count: int, steps_ahead: int) -> HeldOutWindows:

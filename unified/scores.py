@@ -5,7 +5,7 @@ moves, where copying is perfect, do not rule the mean. Intervals resample whole 
 are alike.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -44,13 +44,11 @@ def film_scores(
             have a partner (same task, other episode); no_actions_cost_db likewise less no_actions.
             Each {value, ci95}.
     """
-    texts = [text for _, batch in windows.batches(batch_size) for text in batch.observation.task]
-    partner = partners(texts, windows.episode, seed)
+    partner = partners(windows, seed)
     has_partner = partner >= 0
+    lender = replace(windows, frame=np.where(has_partner, partner, windows.frame))
     errors: dict[str, list[Tensor]] = {name: [] for name in ARMS}
-    for rows, batch in windows.batches(batch_size):
-        other = np.where(has_partner[rows], partner[rows], np.arange(len(windows))[rows])
-        shuffled = windows.dataset.fetch((windows.source[other], windows.frame[other]))
+    for batch, shuffled in zip(windows.batches(batch_size), lender.batches(batch_size), strict=True):
         for name, film in imagine(model, batch, shuffled, num_steps, seed).items():
             errors[name].append(film_errors(film, batch))
     pooled = {name: torch.cat(parts).numpy() for name, parts in errors.items()}
@@ -107,15 +105,24 @@ def film_errors(
     return torch.stack(parts, dim=-1)
 
 
-def partners(tasks: Sequence[str], episodes: Int[np.ndarray, " window"], seed: int) -> Int[np.ndarray, " window"]:
-    """For each window another one of the same task and a different episode, or -1 where there is none."""
+def partners(windows: HeldOutWindows, seed: int) -> Int[np.ndarray, " window"]:
+    """For each window a frame of its source from another episode of the same task, or -1 where there is none.
+
+    Any episode may lend its actions, held out or not: nothing is learned from them.
+    """
     rng = np.random.default_rng(seed)
-    names = np.array(tasks)
-    partner = np.full(len(names), -1)
-    for row in range(len(names)):
-        others = np.flatnonzero((names == names[row]) & (episodes != episodes[row]))
-        if len(others):
-            partner[row] = rng.choice(others)
+    partner = np.full(len(windows), -1)
+    for number, source in enumerate(windows.dataset.sources):
+        cache = source.cache
+        frames = np.arange(cache.bounds[-1])
+        episode = np.searchsorted(cache.bounds, frames, side="right") - 1
+        task = np.asarray(cache.task)
+        whole = frames + windows.dataset.spec.action_horizon <= cache.bounds[episode + 1]
+        for row in np.flatnonzero(windows.source == number):
+            now = windows.frame[row]
+            others = np.flatnonzero(whole & (task == task[now]) & (episode != episode[now]))
+            if len(others):
+                partner[row] = rng.choice(others)
     return partner
 
 
@@ -138,7 +145,7 @@ def action_scores(
     errors: dict[str, list[Tensor]] = {name: [] for name in ("mean_predictor", *queries, "policy_on_expert")}
     device = next(model.parameters()).device
     decoder: Any = model.decoders["action"]
-    for _, held_out in windows.batches(batch_size):
+    for held_out in windows.batches(batch_size):
         batch = held_out.to(device)
         keep = ~decoder.is_pad(batch)
         target = decoder.encode(batch)

@@ -30,12 +30,9 @@ _HEADINGS = {
 @torch.no_grad()
 def strip(model: UnifiedModel, windows: HeldOutWindows, count: int = 6, size: int = 128, seed: int = 0) -> Frame:
     """A table of pictures: held-out windows as rows; now, truth and every arm of `film_scores` as columns."""
-    rows = np.unique(np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(int))
-    batch = windows.dataset.fetch((windows.source[rows], windows.frame[rows]))
-    every = [text for _, part in windows.batches(256) for text in part.observation.task]
-    partner = partners(every, windows.episode, seed)[rows]
-    other = np.where(partner >= 0, partner, rows)
-    shuffled = windows.dataset.fetch((windows.source[other], windows.frame[other]))
+    chosen = windows.pick(np.unique(np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(int)))
+    partner = partners(chosen, seed)
+    batch, shuffled = chosen.fetch(), replace(chosen, frame=np.where(partner >= 0, partner, chosen.frame)).fetch()
     films = {"truth": batch.video, **imagine(model, batch, shuffled, seed=seed)}
     assert set(films) >= set(ARMS)
     camera = first_camera(batch)

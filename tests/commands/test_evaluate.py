@@ -68,7 +68,8 @@ def test_a_checkpoint_is_judged_beside_expert_and_random_with_films_plans_and_qu
     assert read_video(output / made["plans"][0]["film"]).shape[0] == 2
     play = made["queries"]["play"]
     assert play["steps_ahead"] == 8
-    assert set(play["film"]["arms"]) == {"copy_last", "true_actions", "no_actions"}, "one held-out episode: no partner"
+    assert set(play["film"]["arms"]) == {"copy_last", "true_actions", "no_actions", "shuffled_actions"}
+    assert play["film"]["shuffled_windows"] == play["film"]["windows"] == 20
     assert set(play["action"]["arms"]) == {"mean_predictor", "policy", "inverse_dynamics", "joint"}
     page = (output / "report.html").read_text()
     assert "Plans and what then happened" in page

@@ -21,6 +21,7 @@ HELP = "Run a policy in a suite: success with 95 % intervals beside expert and r
 EXAMPLES = """
 unified evaluate --policy expert --suite metaworld-demo --episodes 2 --films 1
 unified evaluate --policy random --suite metaworld-demo --episodes 2 --films 0 --output runs/evaluate-random
+unified evaluate --policy runs/tiny --suite metaworld-demo --episodes 2 --films 1 --data runs/record-demo
 """
 
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from unified.model import UnifiedModel
 
 HELP = "Imagine the film that follows a recorded frame: an mp4 beside the truth, and its numbers as JSON."
-EXAMPLES = ""
+EXAMPLES = """
+unified generate --checkpoint runs/tiny --data runs/record-demo --episode 1 --rollout 6
+unified generate --checkpoint runs/tiny --data runs/record-demo --actions shuffled --output runs/generate-shuffled
+unified generate --checkpoint runs/tiny --data runs/record-demo --query joint --frame 20
+"""
 QUERIES = ("world_model", "video", "joint")
 
 
