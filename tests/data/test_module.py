@@ -1,3 +1,4 @@
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,9 @@ def test_validation_windows_are_always_the_same(root: Path):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_worker_processes_give_the_same_batches(root: Path):
+def test_worker_processes_give_the_same_batches_and_end_with_training(root: Path):
     assert fit(make(root, num_workers=2), steps=12).seen == fit(make(root), steps=12).seen
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,8 @@ class WindowLoader:
         self._position = position
         self._given = 0
         self._span = _Span()
-        self._loader = DataLoader(
+        self._running: Generator[Windows] | None = None
+        self._loader: DataLoader[Windows] | None = DataLoader(
             reader,  # pyright: ignore[reportArgumentType]
             batch_size=None,
             sampler=self._span,
@@ -58,9 +59,21 @@ class WindowLoader:
     def __iter__(self) -> Iterator[Windows]:
         self._given = self.position()
         self._span.numbers = range(self._given, self._given + self.num_batches)
+        self._running = self._read()
+        return self._running
+
+    def _read(self) -> Generator[Windows]:
+        if self._loader is None:
+            raise RuntimeError("This loader was closed; ask the data module for another.")
         for windows in self._loader:
             self._given += 1
             yield windows
+
+    def close(self) -> None:
+        """End the worker processes now; left to the garbage collector, each of them takes five seconds to stop."""
+        if self._running is not None:
+            self._running.close()
+        self._running = self._loader = None
 
     def position(self) -> int:
         """Number of the global batch that comes next."""
@@ -155,6 +168,7 @@ class WindowDataModule(pl.LightningDataModule):
         self.train_windows: WindowDataset | None = None
         self.val_windows: WindowDataset | None = None
         self.stats: Stats = {}
+        self._loaders: list[WindowLoader] = []
 
     def prepare_data(self) -> None:
         """Decode what is not decoded yet; Lightning calls this in one process of a machine."""
@@ -202,6 +216,11 @@ class WindowDataModule(pl.LightningDataModule):
         """The validation windows."""
         return self.val_dataloader()
 
+    def teardown(self, stage: str) -> None:
+        """Stop the worker processes; Lightning calls this when training or validation is over."""
+        while self._loaders:
+            self._loaders.pop().close()
+
     def on_after_batch_transfer(self, batch: Windows | Batch, dataloader_idx: int) -> Batch:
         """Make floats of pixels where the model is, not where the disk is."""
         return batch.to_batch() if isinstance(batch, Windows) else batch
@@ -229,7 +248,11 @@ class WindowDataModule(pl.LightningDataModule):
             on_gpu = self.trainer.strategy.root_device.type == "cuda"
         sampler = WindowSampler(dataset.sources, self.batch_size, self.seed, stream)
         reader = BatchReader(dataset, sampler, rank, world_size)
-        return WindowLoader(reader, steps, self.num_workers, position, pin_memory=on_gpu and torch.cuda.is_available())
+        loader = WindowLoader(
+            reader, steps, self.num_workers, position, pin_memory=on_gpu and torch.cuda.is_available()
+        )
+        self._loaders.append(loader)
+        return loader
 
     def _batches_trained(self) -> int:
         assert self.trainer is not None
