@@ -87,8 +87,9 @@ def check_frames(frames: Mapping[str, np.ndarray], features: Features, keys: Seq
             got = f"{value.dtype} {value.shape[1:]}"
             raise DataError(f"Feature {key!r} must be {dtype} {shape} in every frame, got {got}.")
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            frame = int(np.flatnonzero(~np.isfinite(value).all(axis=1))[0])
-            raise DataError(f"Feature {key!r} is not finite in frame {frame}: {value[frame].tolist()}.")
+            frame, *place = (int(index) for index in np.argwhere(~np.isfinite(value))[0])
+            found = value[(frame, *place)]
+            raise DataError(f"Feature {key!r} is not finite in frame {frame}: entry {place} is {found}.")
     return next(iter(lengths.values()))
 
 
