@@ -2,12 +2,12 @@
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-
-from unified.errors import UserError
 
 HELP = "The whole story, small: record demonstrations, train one model, let it act and imagine, write one HTML report."
 EXAMPLES = """
@@ -29,35 +29,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the stages one after another; what an interrupted demo finished is not done again.
+    """Run the stages one after another; what an interrupted demo finished is not done again."""
+    from unified.cli import main
 
-    Raises:
-        UserError: if a stage fails.
-    """
     folder: Path = args.output
     started = time.perf_counter()
-    stages: list[tuple[str, str, list[str], Path]] = [
-        ("demos", "Recording demonstrations in MuJoCo", _record(args, "expert"), folder / "demos" / DONE),
-        (
-            "play",
-            "Recording play, so that actions can be told from habits",
-            _record(args, "play"),
-            folder / "play" / DONE,
-        ),
-        ("train", "Training one model for all queries", _fit(args), folder / "train" / "pretrained" / "manifest.json"),
-        ("report", "Acting, imagining and judging on unseen seeds", _evaluate(args), folder / "report" / "report.html"),
-    ]
     seconds: dict[str, float] = {}
-    for number, (name, title, command, done) in enumerate(stages, start=1):
-        _say(f"\n[{number}/{len(stages)}] {title}\n      unified {' '.join(command)}\n")
-        if done.exists():
+    stages = _stages(args)
+    for number, stage in enumerate(stages, start=1):
+        _say(f"\n[{number}/{len(stages)}] {stage.title}\n      {shlex.join(['unified', *stage.command])}\n")
+        if stage.done.exists():
             _say("      done before\n")
             continue
         stage_started = time.perf_counter()
-        _unified(command)
-        if name in ("demos", "play"):
-            done.touch()
-        seconds[name] = round(time.perf_counter() - stage_started, 1)
+        status = main(stage.command)
+        if status:
+            _say("The demo stopped here; what is finished is kept. Run the same command again to go on.\n")
+            return status
+        stage.done.touch()
+        seconds[stage.name] = time.perf_counter() - stage_started
     durations = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     _say(f"\n{_verdict(folder / 'report' / 'results.json')}\n")
     _say(f"{time.perf_counter() - started:.0f} s: {durations}\n")
@@ -66,39 +56,52 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-DONE = ".complete"
+@dataclass(frozen=True)
+class Stage:
+    """One command of the demo; `done` exists once it is finished."""
+
+    name: str
+    title: str
+    command: list[str]
+    done: Path
 
 
-def _record(args: argparse.Namespace, policy: str) -> list[str]:
-    full = DEMONSTRATIONS if policy == "expert" else PLAY_EPISODES
-    episodes = QUICK["demonstrations" if policy == "expert" else "play"] if args.quick else full
-    output = args.output / ("demos" if policy == "expert" else "play")
-    command = ["record", "--suite", SUITE, "--policy", policy, "--episodes", str(episodes), "--output", str(output)]
-    return [*command, "--workers", str(args.workers), *(["--resume"] if output.exists() else [])]
+def _stages(args: argparse.Namespace) -> list[Stage]:
+    folder: Path = args.output
+    titles = {
+        "demonstrations": ("Recording demonstrations in MuJoCo", _record(args, "expert", folder / "demonstrations")),
+        "play": ("Recording play, so that actions can be told from habits", _record(args, "play", folder / "play")),
+        "train": ("Training one model for all queries", _fit(args)),
+        "report": ("Acting, imagining and judging on unseen seeds", _evaluate(args)),
+    }
+    return [Stage(name, title, command, folder / f".{name}.done") for name, (title, command) in titles.items()]
+
+
+def _record(args: argparse.Namespace, policy: str, output: Path) -> list[str]:
+    full, quick = (DEMONSTRATIONS, QUICK["demonstrations"]) if policy == "expert" else (PLAY_EPISODES, QUICK["play"])
+    command = ["record", "--suite", SUITE, "--policy", policy, "--episodes", str(quick if args.quick else full)]
+    command += ["--output", str(output), "--workers", str(args.workers)]
+    return [*command, *(["--resume"] if output.exists() else [])]
 
 
 def _fit(args: argparse.Namespace) -> list[str]:
-    sources = [{"root": str(args.output / "demos"), "weight": 3.0}, {"root": str(args.output / "play"), "weight": 1.0}]
-    command = ["fit", "-c", "demo", "--data.sources", json.dumps(sources), "--run_dir", str(args.output / "train")]
+    sources = [
+        {"root": str(args.output / "demonstrations"), "weight": 3.0},
+        {"root": str(args.output / "play"), "weight": 1.0},
+    ]
+    run_folder = args.output / "train"
+    command = ["fit", "-c", "demo", "--data.sources", json.dumps(sources), "--run_dir", str(run_folder)]
     command += ["--seed_everything", str(args.seed)]
-    return [*command, "--trainer.max_steps", str(QUICK["steps"])] if args.quick else command
+    if args.quick:
+        command += ["--trainer.max_steps", str(QUICK["steps"])]
+    return [*command, *(["--ckpt_path", "last"] if any(run_folder.glob("checkpoints/*.ckpt")) else [])]
 
 
 def _evaluate(args: argparse.Namespace) -> list[str]:
     episodes = QUICK["test"] if args.quick else TEST_EPISODES
     command = ["evaluate", "--policy", str(args.output / "train" / "pretrained"), "--suite", SUITE]
     command += ["--episodes", str(episodes), "--workers", str(args.workers), "--output", str(args.output / "report")]
-    return [*command, "--data", str(args.output / "demos"), "--data", str(args.output / "play")]
-
-
-def _unified(command: list[str]) -> None:
-    from unified.cli import main
-
-    status = main(command)
-    if status:
-        raise UserError(
-            f"`unified {command[0]}` stopped with status {status}. Run `unified demo` again to go on from here."
-        )
+    return [*command, "--data", str(args.output / "demonstrations"), "--data", str(args.output / "play")]
 
 
 def _verdict(path: Path) -> str:
