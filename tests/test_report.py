@@ -88,6 +88,18 @@ def test_the_page_holds_every_number_and_film_and_asks_no_other_address(tmp_path
     assert "removed-since" not in text
 
 
+def test_scores_of_one_episode_are_shown_without_an_interval(tmp_path):
+    made = full_results(tmp_path)
+    film = made["queries"]["play"]["film"]
+    film["episodes"] = 1
+    film["gain_over_copy_db"] = {"value": 5.5, "ci95": None}
+    film["arms"] = {name: {**arm, "psnr_ci95": None} for name, arm in film["arms"].items()}
+    text = render(Report(made, tmp_path))
+    assert "one episode, so no intervals" in text
+    assert ">25.00 dB<" in text
+    assert "Against copying: +5.50 dB, moving" in text
+
+
 def test_sections_without_data_are_left_out(tmp_path):
     bare = {key: value for key, value in results().items() if key not in ("queries", "plans")}
     made = render(Report(bare, tmp_path))

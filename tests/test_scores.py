@@ -118,6 +118,10 @@ def test_the_interval_resamples_episodes_and_not_windows():
     assert by_window["ci95"][1] - by_window["ci95"][0] < width / 4
 
 
+def test_one_episode_has_no_interval():
+    assert bootstrap(lambda t: t[:, 0], np.ones((5, 1)), np.zeros(5, np.int64)) == {"value": 5.0, "ci95": None}
+
+
 @torch.no_grad()
 def test_film_scores_equal_the_model_asked_directly():
     model, windows = make_model(SPEC).eval(), held_out()

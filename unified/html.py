@@ -66,7 +66,8 @@ def media(path: Path, caption: object = "", width: int | None = None) -> Html:
         shown = tag("video", src=source, autoplay=True, loop=True, muted=True, playsinline=True, **size)
     else:
         shown = Html(tag("img", src=source, alt=str(caption), **size).removesuffix("</img>"))
-    return tag("figure", shown, tag("figcaption", caption))
+    limit = {} if width is None else {"style": f"max-width:{width}px"}
+    return tag("figure", shown, tag("figcaption", caption), **limit)
 
 
 def page(title: str, *sections: object) -> str:

@@ -255,18 +255,20 @@ def _interval(row: Mapping[str, Any]) -> str:
     return f"[{100 * low:.0f}{DASH}{100 * high:.0f}]"
 
 
-def _number(value: float, interval: Sequence[float], digits: int = 3) -> str:
-    return f"{value:.{digits}f} [{interval[0]:.{digits}f}{DASH}{interval[1]:.{digits}f}]"
+def _number(value: float, interval: Sequence[float] | None, digits: int = 3, sign: str = "", unit: str = "") -> str:
+    text = f"{value:{sign}.{digits}f}{unit}"
+    if interval is None:
+        return text
+    return f"{text} [{interval[0]:{sign}.{digits}f}{' to ' if sign else DASH}{interval[1]:{sign}.{digits}f}]"
 
 
 def _decibel(arm: Mapping[str, Any], key: str) -> str:
-    low, high = arm[f"{key}_ci95"]
-    return f"{arm[key]:.2f} dB [{low:.2f}{DASH}{high:.2f}]"
+    return _number(arm[key], arm[f"{key}_ci95"], 2, unit=" dB")
 
 
 def _film_sentence(film: Mapping[str, Any]) -> str:
     def gain(key: str) -> str:
-        return f"{film[key]['value']:+.2f} dB [{film[key]['ci95'][0]:+.2f} to {film[key]['ci95'][1]:+.2f}]"
+        return _number(film[key]["value"], film[key]["ci95"], 2, "+", " dB")
 
     sentence = f"Against copying: {gain('gain_over_copy_db')}, moving pixels {gain('moving_gain_over_copy_db')}."
     if "shuffled_cost_db" in film:
@@ -280,7 +282,8 @@ def _film_sentence(film: Mapping[str, Any]) -> str:
 def _windows_note(table: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     ahead = f", {scores['steps_ahead']} env steps ahead" if "steps_ahead" in scores else ""
     steps = f"{table['num_steps']} denoise step{'s' if table['num_steps'] > 1 else ''}"
-    return f"{table['windows']} windows of {table['episodes']} held-out episodes{ahead}, {steps}."
+    episodes = f"{table['episodes']} held-out episodes" if table["episodes"] > 1 else "one episode, so no intervals"
+    return f"{table['windows']} windows of {episodes}{ahead}, {steps}."
 
 
 def _film_caption(episode: Mapping[str, Any]) -> Html:

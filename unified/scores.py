@@ -178,7 +178,7 @@ def bootstrap(
     episodes: Int[np.ndarray, " window"],
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Value and 95 % percentile interval of a statistic of column sums, resampling whole episodes.
+    """Value and 95 % percentile interval (None for a single episode) of a statistic of sums, resampling whole episodes.
 
     Args:
         statistic: from sums over windows, one row a resample, to numbers.
@@ -188,11 +188,13 @@ def bootstrap(
     numbers, place = np.unique(episodes, return_inverse=True)
     per_episode = np.zeros((len(numbers), sums.shape[1]))
     np.add.at(per_episode, place, sums)
+    value = float(statistic(per_episode.sum(axis=0, keepdims=True))[0])
+    if len(numbers) < 2:
+        return {"value": value, "ci95": None}
     share = np.full(len(numbers), 1 / len(numbers))
     counts = np.random.default_rng(seed).multinomial(len(numbers), share, size=RESAMPLES)
     low, high = np.quantile(statistic(counts @ per_episode), [0.025, 0.975])
-    value = statistic(per_episode.sum(axis=0, keepdims=True))[0]
-    return {"value": float(value), "ci95": [float(low), float(high)]}
+    return {"value": value, "ci95": [float(low), float(high)]}
 
 
 def psnr(squares: Float[np.ndarray, " *shape"], count: Float[np.ndarray, " *shape"]) -> Float[np.ndarray, " *shape"]:
