@@ -129,10 +129,13 @@ def test_a_plan_stands_beside_what_then_happened():
 def test_the_imagined_picture_is_the_last_frame_the_executed_actions_reach():
     spec = replace(SPEC, embodiments=(SAWYER,), cameras=("corner2",), num_frames=3, frame_stride=4)
     policy = PlanPolicy(make_model(spec), "metaworld")
-    policy.act([make_decision()], [(5, 0)])
-    policy.act([make_decision(number=1)], [(5, 1)])
-    film = policy.answer([make_decision()], [(5, 0)], "joint")["video"]
-    np.testing.assert_array_equal(policy.pictures[5][0][1][0], images_to_uint8(film[0, 0, 1]).movedim(0, -1).numpy())
+    for number in (0, 1):
+        decisions = [make_decision(number=number, value=20), make_decision(number=number, value=220)]
+        policy.act(decisions, [(4, number), (5, number)])
+    film = policy.answer([make_decision(value=220)], [(5, 0)], "joint")["video"]
+    expected = images_to_uint8(film[0, 0, 1]).movedim(0, -1).numpy().astype(int)
+    assert np.abs(policy.pictures[5][0][1][0] - expected).max() <= 1
+    assert np.abs(policy.pictures[4][0][1][0] - expected).max() > 1
 
 
 def test_a_plan_needs_actions_that_reach_the_picture():
