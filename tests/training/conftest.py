@@ -1,10 +1,12 @@
 """A small real data set, and the config of a run on it that takes seconds."""
 
+import contextlib
 import copy
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +90,27 @@ def write_config(tmp_path: Path, sources: list[dict[str, str]]) -> Callable[...,
 
 
 @pytest.fixture
-def unified(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `unified` as users do, as a program of its own, in `tmp_path`."""
+def unified(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `unified` as users do, as a program of its own, in `tmp_path`; none of its processes outlives the test."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         root = Path(__file__).resolve().parents[2]
         path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "unified", *arguments],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": path, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

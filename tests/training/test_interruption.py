@@ -71,7 +71,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     broken.communicate()
     kept = list_checkpoints(tmp_path / "broken")
     assert kept
-    for path in kept[1:] if len(kept) > 2 else []:
+    for path in kept:
         read_checkpoint(path)
     finish(unified("fit", "-c", config, "--run_dir", "broken", "--ckpt_path", "last"))
     one = read_checkpoint(list_checkpoints(tmp_path / "whole")[-1])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+import torch
 import yaml
 from jsonargparse import set_parsing_settings
 from pytorch_lightning.callbacks import RichProgressBar
@@ -126,6 +127,9 @@ class UnifiedCLI(LightningCLI):
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         kwargs["default_root_dir"] = str(self.folder)
+        if config.get("strategy") in ("ddp", "auto") and _num_devices(config) > 1:
+            # A process whose rows miss a query has no gradient for that query's decoder; others wait for it otherwise.
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
         if config.get("logger") in (None, True):
             tensorboard = TensorBoardLogger(self.folder, name="tensorboard", version="", default_hp_metric=False)
             kwargs["logger"] = [tensorboard, MetricsFile(self.folder)]
@@ -284,6 +288,14 @@ def _known_keys(parser: LightningArgumentParser) -> dict[str, Any]:
         "data": pl.LightningDataModule,
         **OPTIONAL_CALLBACKS,
     }
+
+
+def _num_devices(trainer: Any) -> int:
+    devices, on_gpu = trainer.get("devices"), trainer.get("accelerator") not in ("cpu",) and torch.cuda.is_available()
+    if isinstance(devices, list):
+        return len(devices) * int(trainer.get("num_nodes") or 1)
+    count = int(devices) if str(devices).isdigit() else torch.cuda.device_count() if on_gpu else 1
+    return count * int(trainer.get("num_nodes") or 1)
 
 
 def _spec_of(data: pl.LightningDataModule) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class Checkpointing(Checkpoint):
 
     # ------------------------------------------------------------------ signals
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over the signals; Lightning's own handlers save nothing and exit with 0 or 1."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over the signals from Lightning, whose handlers save nothing and exit with 0 or 1."""
 
         def remember(signum: int, frame: Any) -> None:
             if self._signal == signal.SIGINT == signum:
