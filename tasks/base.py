@@ -19,7 +19,7 @@ from unified.queries import get_query
 from unified.spec import DataSpec
 from unified.training.network import Network
 from unified.training.optimizers import Muon, OptimizerFactory, describe
-from unified.training.progress import run_progress
+from unified.training.progress import log_interval, run_progress
 from unified.training.schedule import ProgressSchedule, Schedule
 
 VALIDATION_SEED = 1_000_003
@@ -58,6 +58,7 @@ class GenerativeTask(pl.LightningModule):
         self.optimizer_factory = optimizer or Muon()
         self.schedule, self.seed = schedule, seed
         self._shares = shares_of(queries)
+        self._pattern: Tensor | None = None
         self._check(config, queries)
         self.model = UnifiedModel(config, DataSpec.from_dict(spec))
         plain = {
@@ -135,7 +136,9 @@ class GenerativeTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _assign(self, batch: Batch, num_rows: int) -> Tensor:
-        assignment = interleave(self._shares, num_rows)
+        if self._pattern is None or len(self._pattern) != num_rows:
+            self._pattern = interleave(self._shares, num_rows)
+        assignment = self._pattern
         if batch.is_demonstration is None:
             return assignment
         is_demonstration = batch.is_demonstration
@@ -149,7 +152,7 @@ class GenerativeTask(pl.LightningModule):
         return torch.Generator(self.device).manual_seed(int(mixed))
 
     def _log_losses(self, total: Tensor) -> None:
-        if (self.global_step + 1) % max(self.trainer.log_every_n_steps, 1):
+        if (self.global_step + 1) % log_interval(self.trainer):
             return
         values = {"train/loss": total.detach()}
         by_stream: dict[str, list[Tensor]] = {}

@@ -42,7 +42,7 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path, kept: int) -> None:
 
 class Payload:
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch owned",)
+        return os.mkdir, ("owned",)
 
 
 @pytest.mark.parametrize("as_zip", [True, False])

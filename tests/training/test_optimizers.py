@@ -60,6 +60,12 @@ def test_orthogonalized_matrices_have_singular_values_near_one(shape: tuple[int,
 
 
 @pytest.mark.parametrize("factory", [Muon(), AdamW()])
+def test_gradients_can_be_clipped_in_mixed_precision(factory: Muon | AdamW) -> None:
+    # Lightning refuses to where an optimizer says that it unscales gradients by itself, as PyTorch's fused ones do.
+    assert not getattr(factory.build(Network()), "_step_supports_amp_scaling", False)
+
+
+@pytest.mark.parametrize("factory", [Muon(), AdamW()])
 def test_a_restored_optimizer_goes_on_as_if_never_stopped(factory: Muon | AdamW) -> None:
     straight, first = Network(), Network()
     first.load_state_dict(straight.state_dict())

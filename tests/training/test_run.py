@@ -8,7 +8,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -212,6 +211,7 @@ def test_print_model_counts_parameters_and_trains_nothing(
     said = capsys.readouterr().out
     assert "WorldAction" in said
     assert "backbone" in said
+    assert re.search(r"policy +\d\.\d+", said)
     assert not (tmp_path / "runs").exists()
 
 
@@ -244,7 +244,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     assert [path.name for path in list_checkpoints(tmp_path / "run")] == ["step-00000004.ckpt"]
     (stored,) = (tmp_path / "run" / "not_finite").iterdir()
     batch = load_file(stored)
-    assert np.isnan(batch["observation.proprio"][3, 0, 0])
+    assert batch["observation.proprio"][3, 0, 0].isnan()
     assert batch["observation.images"].shape[0] == 8
     state = read_checkpoint(list_checkpoints(tmp_path / "run")[0])["current_model_state"]
     assert all(torch.isfinite(tensor).all() for tensor in state.values() if tensor.is_floating_point())

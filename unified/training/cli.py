@@ -10,8 +10,8 @@ from unified.training.options import UsageError, parse
 EXAMPLES = """
 unified fit -c configs/tiny.yaml
 unified fit -c configs/tiny.yaml --ckpt_path last --trainer.max_steps 220
-unified fit -c configs/tiny.yaml -c configs/sizes/small.yaml --data.batch_size 16 --trainer.max_steps 10
 unified validate -c configs/tiny.yaml --ckpt_path last
+unified fit -c configs/tiny.yaml -c configs/sizes/small.yaml --data.batch_size 16 --trainer.max_steps 10
 unified fit -c configs/world_action.yaml -c configs/sizes/base.yaml --print-model
 """
 
@@ -24,7 +24,7 @@ A config is YAML that mirrors constructors (see configs/). Later files are laid 
 
 options:
   -c, --config FILE        YAML file; may be repeated
-  --run_dir DIR            where everything goes (default: runs/NAME of the first config)
+  --run_dir DIR            where everything goes (default: runs/NAME of the first config, NAME-2, ...)
   --ckpt_path FILE|last    checkpoint to continue from (fit) or to judge (the others)
   --seed N                 of data, model and training
   --model.KEY VALUE        a task's options, for example --model.network.depth 9 --model.optimizer.lr 0.01

@@ -61,7 +61,7 @@ def _check_value(options: Options, annotation: Any, value: Any, path: str) -> No
     elif isinstance(value, Mapping):
         plain = next((choice for choice in choices if dataclasses.is_dataclass(choice)), None)
         base = next((choice for choice in choices if _can_be_subclassed(choice)), None)
-        if plain is ClassSpec and "class_path" in value:
+        if ClassSpec in choices and "class_path" in value:
             _check_class(options, object, value, path)
         elif "class_path" in value and base is not None:
             _check_class(options, base, value, path)

@@ -4,17 +4,16 @@ import importlib
 import json
 import logging
 import os
-import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import yaml
 from jsonargparse import set_parsing_settings
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import Checkpoint, RichProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from safetensors.torch import save_file
@@ -36,6 +35,7 @@ from unified.training.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
 )
+from unified.training.complaints import Parser, origin_of, shorten
 from unified.training.keys import check_options
 from unified.training.network import register_with_parser
 from unified.training.options import Options, UsageError
@@ -47,17 +47,6 @@ TASKS = "tasks"  # imported by name, so that its classes can be named without a 
 DEFAULT_DATA = WindowDataModule
 FOLDER_VARIABLE = "UNIFIED_RUN_FOLDER"  # set for the processes of other devices only
 OPTIONAL_CALLBACKS = {"ema": AveragedWeights, "checkpoints": Checkpointing, "films": Films}
-
-
-class Parser(LightningArgumentParser):
-    """Raises instead of printing sixty lines of usage."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Shorten what jsonargparse says to the option and what it must be."""
-        raise UsageError(_shorten(str(message))) from ex
 
 
 class ProgressBar(RichProgressBar):
@@ -109,7 +98,7 @@ class UnifiedCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:  # jsonargparse wraps what constructors raise into pages of text
             if self.failure is None:
-                raise UsageError(_shorten(str(error))) from error
+                raise UsageError(shorten(str(error))) from error
             raise self.failure from error
 
     def _construct(self, class_type: type, *args: Any, **kwargs: Any) -> Any:
@@ -135,9 +124,10 @@ class UnifiedCLI(LightningCLI):
             kwargs["logger"] = [tensorboard, MetricsFile(self.folder)]
         trainer = super().instantiate_trainer(**kwargs)
         extra: list[pl.Callback] = [FiniteGuard(), Dashboard()]
-        if trainer.progress_bar_callback is None or not isinstance(trainer.progress_bar_callback, RichProgressBar):
-            trainer.callbacks = [c for c in trainer.callbacks if c is not trainer.progress_bar_callback]  # pyright: ignore[reportAttributeAccessIssue]
-            extra += [ProgressBar(leave=True)] if config.get("enable_progress_bar") is not False else []
+        bar = trainer.progress_bar_callback
+        if bar is not None and type(bar) in (RichProgressBar, TQDMProgressBar):  # Lightning's choice, not the user's
+            trainer.callbacks.remove(bar)  # pyright: ignore[reportAttributeAccessIssue]
+            extra.append(ProgressBar(leave=True))
         trainer.callbacks = _in_order([*trainer.callbacks, *extra])  # pyright: ignore[reportAttributeAccessIssue]
         return trainer
 
@@ -249,7 +239,7 @@ def run(options: Options) -> int:
         if not options.help_all:
             raise
     except UserError as error:
-        raise type(error)(f"{_origin_of(options, str(error))}{error}") from error
+        raise type(error)(f"{origin_of(options, str(error))}{error}") from error
     return 0
 
 
@@ -275,7 +265,12 @@ def _prepare() -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for noise in (".*does not have many workers.*", ".*GPU available but not used.*", ".*treespec, LeafSpec.*"):
+    for noise in (
+        ".*does not have many workers.*",
+        ".*GPU available but not used.*",
+        ".*treespec, LeafSpec.*",
+        ".*logging interval.*",
+    ):
         warnings.filterwarnings("ignore", noise)
 
 
@@ -307,7 +302,7 @@ def _in_order(callbacks: list[pl.Callback]) -> list[pl.Callback]:
     """Averages first (others read them), checkpoints last (they store what the others changed)."""
 
     def rank(callback: pl.Callback) -> int:
-        return 0 if isinstance(callback, AveragedWeights) else 2 if isinstance(callback, pl.callbacks.Checkpoint) else 1
+        return 0 if isinstance(callback, AveragedWeights) else 2 if isinstance(callback, Checkpoint) else 1
 
     return sorted(callbacks, key=rank)
 
@@ -315,26 +310,3 @@ def _in_order(callbacks: list[pl.Callback]) -> list[pl.Callback]:
 def _move_origins(options: Options, old: str, new: str) -> None:
     for key in [key for key in options.origins if key.startswith(old) and not key.startswith(new)]:
         options.origins[new + key.removeprefix(old)] = options.origins.pop(key)
-
-
-def _shorten(message: str) -> str:
-    """One line of a parser's complaint. Inner parsers complain first; what they said is in the outer one's text."""
-    inner = re.search(r"option '[^']+': Expected .*", message)
-    if inner:
-        return inner.group(0)
-    keys = re.findall(r'[Pp]arser key "([^"]+)"', message)
-    wanted = [kind for kind in re.findall(r"Expected (?:an? )?<class '([^']+)'>", message) if kind != "NoneType"]
-    given = re.findall(r"(?:Got value|Given value): (.*)", message)
-    if keys and wanted:
-        return f"option {keys[-1]!r}: Expected {' or '.join(dict.fromkeys(wanted))}. Got value: {' '.join(given)[:80]}"
-    return " ".join(message.split())[:400]
-
-
-def _origin_of(options: Options, message: str) -> str:
-    """Give "file:line: " for the first quoted name of a message that is a key of a config."""
-    if re.match(r"\S+\.ya?ml:\d+: |command line: ", message):
-        return ""
-    for name in re.findall(r"'([\w.]+)'", message):
-        if place := options.locate(name):
-            return place
-    return ""

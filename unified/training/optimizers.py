@@ -32,12 +32,13 @@ class AdamW(OptimizerFactory):
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.weight_decay},
-            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        options = {"lr": self.lr, "betas": self.betas, "kind": "adamw", "fused": True}
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.weight_decay, **options},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0, **options},
         ]
-        groups = [group for group in groups if group["params"]]
-        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=True)
+        # PyTorch's own fused AdamW would do, but Lightning refuses to clip gradients for it in mixed precision.
+        return MuonAdamW([group for group in groups if group["params"]])
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class MuonAdamW(torch.optim.Optimizer):
             lookahead = torch._foreach_lerp(grads, momenta, group["momentum"])
             updates = orthogonalize(torch.stack(list(lookahead)), group["steps"]).unbind()
             if group["weight_decay"]:
-                torch._foreach_mul_(members, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_mul_(cast(list[Tensor], members), 1 - group["lr"] * group["weight_decay"])
             scale = max(1.0, shape[0] / shape[1]) ** 0.5
             for parameter, update in zip(members, updates, strict=True):
                 parameter.add_(update, alpha=-group["lr"] * scale)

@@ -201,13 +201,13 @@ def _override(options: Options, key: str, text: str) -> None:
         value = text
     if key in ("model", "data") and isinstance(value, str):
         key = f"{key}.class_path"
-    path = _set(options.tree, key.split("."), value)
+    path = _set(options.tree, [*key.split(".")], value)
     options.origins[path] = "command line"
     while path := path.rpartition(".")[0]:
         options.origins.setdefault(path, "command line")
 
 
-def _set(tree: dict[str, Any], parts: list[str], value: Any) -> str:
+def _set(tree: dict[str, Any], parts: Sequence[str], value: Any) -> str:
     """Set a nested value, stepping into `init_args` of whatever names a class; returns the full key."""
     path: list[str] = []
     node = tree

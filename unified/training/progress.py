@@ -18,3 +18,8 @@ def run_progress(trainer: pl.Trainer, global_step: int) -> float:
     if len(shares) == 1 and trainer.max_epochs not in (None, -1):
         shares.append(global_step / max(trainer.estimated_stepping_batches, 1))
     return min(1.0, max(shares))
+
+
+def log_interval(trainer: pl.Trainer) -> int:
+    """Optimiser steps between two lines of the logs."""
+    return max(trainer.log_every_n_steps, 1)  # pyright: ignore[reportAttributeAccessIssue]

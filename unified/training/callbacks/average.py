@@ -1,6 +1,6 @@
 """Exponential moving average of the weights: validation, films, judging and export use it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ class AveragedWeights(WeightAveraging):
         torch._foreach_lerp_(list(averages), list(current), 1 - decay)
 
     @contextmanager
-    def averaged(self, module: pl.LightningModule) -> Iterator[None]:
+    def averaged(self, module: pl.LightningModule) -> Generator[None]:
         """Let `module` hold the averaged weights inside the block."""
         if self._average_model is None or self._is_swapped:
             yield

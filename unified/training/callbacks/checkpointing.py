@@ -74,7 +74,7 @@ class Checkpointing(Checkpoint):
         if is_new and (is_due or is_last or signum is not None):
             self.save(trainer, pl_module)
         if signum is not None:
-            raise Interrupted(signum, None if trainer.fast_dev_run else step_path(run_dir(trainer), self._saved_step))
+            raise Interrupted(signum, step_path(run_dir(trainer), self._saved_step) if self._saved_step >= 0 else None)
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the training state, then the pretrained folder, then remove what is too old."""

@@ -7,8 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
+from unified.training.progress import log_interval
 from unified.video import Film, encode_webp
 
 HEADLINES = ("val/loss",)
@@ -60,7 +61,7 @@ class Dashboard(pl.Callback):
     ) -> None:
         self._seconds += time.perf_counter() - self._started
         self._samples += trainer.world_size * len(batch)
-        if trainer.global_step % max(trainer.log_every_n_steps, 1) or not self._seconds:
+        if trainer.global_step % log_interval(trainer) or not self._seconds:
             return
         values = {"train/samples_per_second": self._samples / self._seconds}
         for index, group in enumerate(trainer.optimizers[0].param_groups):

@@ -15,6 +15,7 @@ from unified.atomic import atomic_path
 from unified.errors import UserError
 from unified.training.callbacks.checkpointing import run_dir
 from unified.training.checkpoints import list_checkpoints
+from unified.training.progress import log_interval
 
 
 class FiniteGuard(pl.Callback):
@@ -51,7 +52,7 @@ class FiniteGuard(pl.Callback):
             is_fine = trainer.strategy.reduce_boolean_decision(is_fine, all=True)
         if not is_fine:
             self._stop(trainer, pl_module, norm)
-        if (self._step + 1) % max(trainer.log_every_n_steps, 1) == 0:
+        if (self._step + 1) % log_interval(trainer) == 0:
             pl_module.log("train/grad_norm", norm)
 
     def _stop(self, trainer: pl.Trainer, pl_module: pl.LightningModule, norm: Tensor) -> None:
