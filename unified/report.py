@@ -64,6 +64,8 @@ def render(report: Report, sections: Sequence[Section] | None = None) -> str:
 def verdict(report: Report) -> Html:
     """Success per task with intervals, beside the others: the first thing to see."""
     results, columns = report.results, report.columns
+    if not results["episodes"]:
+        return Html("")
     tiles = [
         tag("div", tag("b", _percent(summary["success_rate"])), tag("span", f"{_short(name)} · {_interval(summary)}"))
         for name, summary in columns.items()
@@ -158,6 +160,7 @@ _ARM_NAMES = {
     "no_actions": "video query, no actions",
     "shuffled_actions": "world model, another episode's actions",
     "mean_predictor": "mean action",
+    "hold_state": "holding the measured state",
     "policy": "policy query (sees no future)",
     "inverse_dynamics": "inverse dynamics (sees the future frame)",
     "joint": "joint query (imagines the future)",

@@ -137,12 +137,14 @@ def action_scores(
 
     Returns:
         windows, episodes, num_steps.
-        arms: name -> {mse, mse_ci95} for mean_predictor, policy, and inverse_dynamics and joint where there is video.
+        arms: name -> {mse, mse_ci95} for mean_predictor, policy, and inverse_dynamics and joint where there is video;
+            hold_state (the measured state as command) where it beats the mean, that is where actions are positions.
         inverse_over_policy: {value, ci95}, the ratio of the two errors (below 1: the film helps).
         policy_on_expert: {mse, mse_ci95} against the expert's clean action, where it was recorded.
     """
     queries = ["policy", "inverse_dynamics", "joint"] if "video" in model.decoders else ["policy"]
-    errors: dict[str, list[Tensor]] = {name: [] for name in ("mean_predictor", *queries, "policy_on_expert")}
+    arms = ("mean_predictor", "hold_state", *queries, "policy_on_expert")
+    errors: dict[str, list[Tensor]] = {name: [] for name in arms}
     device = next(model.parameters()).device
     decoder: Any = model.decoders["action"]
     for held_out in windows.batches(batch_size):
@@ -150,6 +152,9 @@ def action_scores(
         keep = ~decoder.is_pad(batch)
         target = decoder.encode(batch)
         errors["mean_predictor"].append(_masked_sums(target, keep))
+        now = batch.observation.proprio[:, -1:].expand(-1, target.shape[1], -1)
+        if now.shape == target.shape:
+            errors["hold_state"].append(_masked_sums(decoder.encode(replace(batch, action=now)) - target, keep))
         for query in queries:
             generator = torch.Generator().manual_seed(seed)
             answer = model.sample(batch, query, num_steps=num_steps, generator=generator)["action"]
@@ -159,6 +164,8 @@ def action_scores(
                 clean = decoder.encode(replace(batch, action=batch.expert_action))
                 errors["policy_on_expert"].append(_masked_sums(guess - clean, keep))
     pooled = {name: torch.cat(parts).cpu().numpy() for name, parts in errors.items() if parts}
+    if "hold_state" in pooled and pooled["hold_state"][:, 0].sum() >= pooled["mean_predictor"][:, 0].sum():
+        del pooled["hold_state"]
     return {
         "windows": len(windows),
         "episodes": len(np.unique(windows.episode)),

@@ -87,7 +87,7 @@ def _record(args: argparse.Namespace, policy: str, output: Path) -> list[str]:
 def _fit(args: argparse.Namespace) -> list[str]:
     sources = [
         {"root": str(args.output / "demonstrations"), "weight": 3.0},
-        {"root": str(args.output / "play"), "weight": 1.0},
+        {"root": str(args.output / "play"), "weight": 2.0},
     ]
     run_folder = args.output / "train"
     command = ["fit", "-c", "demo", "--data.sources", json.dumps(sources), "--run_dir", str(run_folder)]

@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy", required=True, help=f"{names}, or a checkpoint: pretrained folder, run folder, .ckpt or Hub id"
     )
-    parser.add_argument("--suite", required=True, help="name in configs/suites, or a YAML file")
+    parser.add_argument(
+        "--suite", help="name in configs/suites, or a YAML file; without one only --data is judged (real robots)"
+    )
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes a task (default: the suite's)")
     parser.add_argument("--split", default="test", help="which seeds of the suite: test (default) or train")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/evaluate-<policy>-<suite>")
@@ -80,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     from unified.rendering import configure_rendering
     from unified.suites import load_suite
 
+    if args.suite is None:
+        return _judge_recordings(args)
     suite = load_suite(args.suite)
     episodes = suite_episodes(suite, args.split, args.episodes)
     for name in ("workers", "films", "plans"):
@@ -103,6 +107,34 @@ def run(args: argparse.Namespace) -> int:
     content = collect_results(suite, args.policy, results, args.seed, args.split, baselines, command, **more)
     page = save(folder, content)
     _print_table(content)
+    sys.stdout.write(f"{folder / 'results.json'}\n{page}\n")
+    return 0
+
+
+def _judge_recordings(args: argparse.Namespace) -> int:
+    """Score a checkpoint on held-out recordings alone: for bodies that no simulator here moves."""
+    from unified.evaluation import clear_folder, collect_results, save
+
+    if not args.data or args.policy in BUILTIN_POLICIES:
+        raise UserError("Without --suite there must be a checkpoint as --policy and a recording as --data.")
+    model = _load(args)
+    folder = args.output or Path("runs") / f"evaluate-{_label(args.policy)}-recordings"
+    clear_folder(folder)
+    more = _query_scores(model, args, folder)
+    suite = Suite(name="held-out recordings", tasks=())
+    command = shlex.join(["unified", *sys.argv[1:]])
+    content = collect_results(suite, args.policy, [], args.seed, args.split, {}, command, queries=more)
+    page = save(folder, content)
+    for name, scores in more.items():
+        arms = scores.get("action", {}).get("arms", {})
+        sys.stdout.write("".join(f"{name}: action error of {arm} {row['mse']:.4f}\n" for arm, row in arms.items()))
+        arms = scores.get("film", {}).get("arms", {})
+        sys.stdout.write(
+            "".join(
+                f"{name}: film of {arm} {row['psnr']:.2f} dB, moving pixels {row['moving_psnr']:.2f} dB\n"
+                for arm, row in arms.items()
+            )
+        )
     sys.stdout.write(f"{folder / 'results.json'}\n{page}\n")
     return 0
 
@@ -153,22 +185,28 @@ def _model_extras(
     model: "UnifiedModel", suite: Suite, episodes: Sequence[Episode], args: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """Scores of all queries, films of plans, and the settings, for results.json."""
-    from unified.judging import judge_queries, make_plans
+    from unified.judging import make_plans
 
     settings = {name: getattr(args, name) for name in ("num_steps", "n_action_steps", "guidance")}
-    more: dict[str, Any] = {"policy_settings": settings, "queries": {}}
+    more: dict[str, Any] = {"policy_settings": settings}
     if args.plans and "video" in model.decoders:
         with _Bar("plans", 1) as bar:
             more["plans"] = make_plans(model, suite, episodes, folder, args.plans, args.num_steps, args.seed)
             bar.advance()
+    return {**more, "queries": _query_scores(model, args, folder)}
+
+
+def _query_scores(model: "UnifiedModel", args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    from unified.judging import judge_queries
+
+    scores: dict[str, Any] = {}
     for root in args.data:
         with _Bar(f"queries on {root}", 1) as bar:
-            scores = judge_queries(
+            scores[_label(root)] = judge_queries(
                 model, root, folder, args.windows, args.num_steps, args.seed, args.holdout, args.data_seed
             )
-            more["queries"][_label(root)] = scores
             bar.advance()
-    return more
+    return scores
 
 
 def _rollouts(
