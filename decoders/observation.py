@@ -30,7 +30,8 @@ class ObservationEncoder(nn.Module):
             raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{image_width}.")
         self.spec = spec
         self.grid = (height // patch_size, image_width // patch_size)
-        self.stem = _stem(channels, width, dim, patch_size).to(memory_format=torch.channels_last)
+        self.stem = _stem(channels, width, dim, patch_size)
+        self.stem.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         bodies = spec.embodiments
         self.normalizer = Normalizer([body.proprio_dim for body in bodies], spec.proprio_dim)
         self.proprio_linear = EmbodimentLinear(len(bodies), spec.proprio_dim, dim)

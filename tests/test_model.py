@@ -120,7 +120,7 @@ def test_bodies_with_different_actions_and_cameras_share_a_batch() -> None:
     observation = dataclasses.replace(batch.observation, embodiment=torch.tensor([0, 1, 0, 1]), camera_is_pad=is_pad)
     batch = dataclasses.replace(batch, observation=observation)
     losses = model.loss(batch, "joint", generator=torch.Generator().manual_seed(0))
-    sum(loss.sum() for loss in losses.values()).backward()  # pyright: ignore[reportAttributeAccessIssue]
+    torch.stack([loss.sum() for loss in losses.values()]).sum().backward()
     actions = model.sample(batch, "policy", num_steps=2)["action"]
     assert (actions[1, :, 2:] == 0).all(), "the car has two actions"
     # What stands in the slot of a camera that a body lacks must not matter.

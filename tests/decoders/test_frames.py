@@ -44,7 +44,7 @@ def test_video_may_be_latents_of_our_own_autoencoder(tmp_path: Path) -> None:
     batch = random_batch(model.spec)
     assert model.sample(batch, "world_model", num_steps=2)["video"].shape == (3, 1, 2, 3, 16, 16)
     losses = model.loss(batch, "joint")
-    sum(loss.sum() for loss in losses.values()).backward()
+    torch.stack([loss.sum() for loss in losses.values()]).sum().backward()
     assert not any("codec" in name for name, _ in model.named_parameters()), (
         "the autoencoder stays out of the checkpoint"
     )
