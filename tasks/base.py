@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tasks.metrics import METRICS
-from tasks.mixing import interleave, move_play, shares_of
+from tasks.mixing import interleave, move_play, passes_of, shares_of
 from unified.batch import Batch
 from unified.config import ModelConfig
 from unified.errors import UserError, unknown_name
@@ -58,6 +58,7 @@ class GenerativeTask(pl.LightningModule):
         self.optimizer_factory = optimizer or Muon()
         self.schedule, self.seed = schedule, seed
         self._shares = shares_of(queries)
+        self._passes = passes_of(list(self.queries.values()))
         self._pattern: Tensor | None = None
         self._check(config, queries)
         self.model = UnifiedModel(config, DataSpec.from_dict(spec))
@@ -99,14 +100,27 @@ class GenerativeTask(pl.LightningModule):
         assignment = self._assign(batch, num_rows)[rows]
         total = torch.zeros((), device=self.device)
         self.row_losses: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
-        for index, (name, query) in enumerate(self.queries.items()):
-            mine = torch.nonzero(assignment == index).flatten().to(self.device)
+        for members in self._passes:
+            mine = torch.nonzero(torch.isin(assignment, torch.tensor(members))).flatten()
             if len(mine):
-                for stream, loss in self.model.loss(batch.select(mine), query, draws.select(mine)).items():
+                queries = [list(self.queries.values())[index] for index in members]
+                asked = torch.searchsorted(torch.tensor(members), assignment[mine])
+                rows_here = mine.to(self.device)
+                losses = self.model.mixed_loss(batch.select(rows_here), queries, asked, draws.select(rows_here))
+                for stream, loss in losses.items():
                     total = total + self.loss_weights.get(stream, 1.0) * loss.sum() / len(batch)
-                    self.row_losses[name, stream] = (mine, loss.detach())
+                self._remember(members, asked, rows_here, losses)
         self._log_losses(total)
         return total
+
+    def _remember(self, members: list[int], asked: Tensor, rows: Tensor, losses: Mapping[str, Tensor]) -> None:
+        """Keep the rows' losses by query and stream, for the logs and for whoever looks for the row that went wrong."""
+        names = list(self.queries)
+        for place, index in enumerate(members):
+            chosen = torch.nonzero(asked == place).flatten().to(rows.device)
+            for stream in self.queries[names[index]].wanted:
+                if len(chosen):
+                    self.row_losses[names[index], stream] = (rows[chosen], losses[stream].detach()[chosen])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         draws = self.model.draw(len(batch), self._generator(VALIDATION_SEED, batch_idx))

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from unified.queries import Query
+
 
 def interleave(shares: Sequence[float], num_rows: int) -> Int[Tensor, " row"]:
     """Assign rows to queries so that every stretch of rows holds each query in its share, to within a row.
@@ -44,3 +46,11 @@ def shares_of(queries: Mapping[str, float]) -> list[float]:
     """The shares in order, summing to one."""
     total = sum(queries.values())
     return [share / total for share in queries.values()]
+
+
+def passes_of(queries: Sequence[Query]) -> list[list[int]]:
+    """Which queries (by place, rising) can share a pass through the network: same streams, all imitating or none."""
+    passes: dict[tuple[frozenset[str], bool], list[int]] = {}
+    for index, query in enumerate(queries):
+        passes.setdefault((frozenset(query.streams), query.imitates), []).append(index)
+    return list(passes.values())

@@ -111,3 +111,14 @@ def test_each_token_feels_its_own_diffusion_time() -> None:
 def test_impossible_shapes_are_refused(depth: int, num_heads: int, word: str) -> None:
     with pytest.raises(UserError, match=word):
         UViT(32, depth, num_heads)
+
+
+@pytest.mark.slow
+def test_compiled_backbone_computes_the_same() -> None:
+    torch.manual_seed(0)
+    backbone = UViT(32, 3, 2, num_registers=2).eval()
+    tokens, times, groups = torch.randn(2, 6, 32), torch.rand(2, 2), torch.tensor([0, 0, 0, 1, 1, 1])
+    with torch.no_grad():
+        expected = backbone(tokens, times, groups)
+        backbone.compile()
+        torch.testing.assert_close(backbone(tokens, times, groups), expected, rtol=1e-4, atol=1e-5)

@@ -84,6 +84,20 @@ def test_policy_learns_from_the_experts_action_and_not_from_play(model: UnifiedM
     assert (model.loss(play, "inverse_dynamics", draws)["action"] > 0).all()
 
 
+def test_queries_about_the_same_streams_may_share_a_pass(model: UnifiedModel) -> None:
+    batch = random_batch(model.spec, size=6)
+    draws = model.draw(6, torch.Generator().manual_seed(0))
+    queries = [QUERIES[name] for name in ("world_model", "inverse_dynamics", "joint")]
+    asked = torch.tensor([2, 0, 1, 0, 2, 1])
+    mixed = model.mixed_loss(batch, queries, asked, draws)
+    for place, query in enumerate(queries):
+        rows = torch.nonzero(asked == place).flatten()
+        alone = model.loss(batch.select(rows), query, draws.select(rows))
+        for stream in ("action", "video"):
+            expected = alone.get(stream, torch.zeros(len(rows)))
+            torch.testing.assert_close(mixed[stream][rows], expected)
+
+
 def test_padding_does_not_change_the_losses(model: UnifiedModel) -> None:
     batch = random_batch(model.spec)
     assert batch.action is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unified import checkpoint, diffusion
@@ -134,19 +134,46 @@ class UnifiedModel(nn.Module):
             draws: random numbers; drawn with `generator` if None.
         """
         query = get_query(query) if isinstance(query, str) else query
-        if query.imitates:
+        asked = torch.zeros(len(batch), dtype=torch.long)
+        return self.mixed_loss(batch, [query], asked, draws or self.draw(len(batch), generator))
+
+    def mixed_loss(
+        self, batch: Batch, queries: Sequence[Query], asked: Int[Tensor, " batch"], draws: Draws
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """`loss` of rows that are asked different queries about the same streams, in one pass.
+
+        Args:
+            batch: normal data units.
+            queries: with the same streams (in any order), and either all imitating or none.
+            asked: which of them each row is asked.
+            draws: random numbers.
+
+        Returns:
+            By stream that any query wants: the error of each row, 0 where that row's query is given the stream.
+        """
+        if queries[0].imitates:
             batch = _as_imitation(batch)
-        draws = (draws or self.draw(len(batch), generator)).to(batch.observation.images.device)
+        device = batch.observation.images.device
+        draws = draws.to(device)
+        is_given = {
+            name: torch.tensor([name in query.given for query in queries])[asked].to(device)
+            for name in self.ordered(queries[0].streams)
+        }
         clean, noisy, t = {}, {}, {}
-        for name in query.streams:
-            decoder = self._decoder(name)
-            clean[name] = decoder.encode(batch)
-            t[name] = draws.t[name] if name in query.wanted else torch.zeros_like(draws.t[name])
-            noisy[name] = clean[name]
-            if name in query.wanted:
-                noisy[name] = diffusion.add_noise(clean[name], draws.noise[name], self._event_time(name, t[name]))
+        for name, given in is_given.items():
+            clean[name] = self._decoder(name).encode(batch)
+            t[name] = draws.t[name].masked_fill(given[:, None], 0.0)
+            noisy[name] = diffusion.add_noise(clean[name], draws.noise[name], self._event_time(name, t[name]))
         predictions = self._predict(noisy, t, batch.observation, self._context(batch.observation, draws.no_text))
-        return {name: self._error(name, predictions[name], clean, draws, batch) for name in query.wanted}
+        wanted = [name for name in is_given if any(name in query.wanted for query in queries)]
+        return {
+            name: self._error(name, predictions[name], clean, draws, batch).masked_fill(is_given[name], 0.0)
+            for name in wanted
+        }
+
+    def ordered(self, streams: Sequence[str]) -> tuple[str, ...]:
+        """Streams in the order in which they stand in a sequence."""
+        return tuple(name for name in self.decoders if name in streams)
 
     def _error(
         self, name: str, prediction: Tensor, clean: Mapping[str, Tensor], draws: Draws, batch: Batch
@@ -252,9 +279,10 @@ class UnifiedModel(nn.Module):
     def _predict(
         self, noisy: dict[str, Tensor], t: dict[str, Tensor], observation: Observation, context: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        layout = self.layout(tuple(noisy))
+        streams = self.ordered(tuple(noisy))
+        layout = self.layout(streams)
         tokens = [context[segment.name] for segment in layout.segments if segment.groups is None]
-        tokens += [self._decoder(name).embed(value, observation, context) for name, value in noisy.items()]
+        tokens += [self._decoder(name).embed(noisy[name], observation, context) for name in streams]
         sequence = torch.cat(tokens, dim=1) + self.positions(layout)
         groups = layout.groups.to(sequence.device)
         output = self.backbone(sequence, layout.times(t), groups, self._mask(layout, observation))
