@@ -1,6 +1,7 @@
 """What every test may use. Shapes and types in annotations are checked while tests run (UNIFIED_TYPECHECK=0: not)."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# A suite started in the background (`make test &`) inherits an ignored Ctrl-C, and so would the programs under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if os.environ.get("UNIFIED_TYPECHECK", "1") != "0":
     from jaxtyping import install_import_hook

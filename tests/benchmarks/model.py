@@ -1,6 +1,6 @@
 """What the model costs: matmul peak, training throughput and its share of the peak, latency, left-out streams.
 
-    python -m tests.benchmarks.model [--threads 1] [--dim 192 --depth 7 --num-heads 3] [--json FILE]
+    python -m tests.benchmarks.model [--threads 1] [--size base] [--json FILE]
 
 Alternatives are timed in turn, A B A B, and compared within a run: on a shared machine only ratios last.
 """
@@ -12,30 +12,34 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.worlds import random_batch
 from unified.backbone import UViT
-from unified.config import ClassSpec, ModelConfig
+from unified.config import ModelConfig
 from unified.model import UnifiedModel
 from unified.spec import DataSpec, Embodiment
 
-VIDEO = ClassSpec("decoders.pixels.PixelDecoder", {"patch_size": 16})
-ACTION = ClassSpec("decoders.actions.ActionDecoder")
+DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 
 
-def demo_spec() -> DataSpec:
-    """The demo's data: one camera of 64 pixels, one future frame, eight actions."""
-    return DataSpec((Embodiment("metaworld", 4, 4, ("right",), 0.0125),), ("right",), (64, 64))
+def demo_spec(image_size: int = 64, num_cameras: int = 1) -> DataSpec:
+    """The demo's data: one camera of 64 pixels, one future frame, eight actions; or more and larger pictures."""
+    cameras = tuple(f"camera{number}" for number in range(num_cameras))
+    return DataSpec((Embodiment("metaworld", 4, 4, cameras, 0.0125),), cameras, (image_size, image_size))
 
 
-def build(dim: int, depth: int, num_heads: int, with_video: bool = True) -> UnifiedModel:
-    """The demo's model, or the same network without a video stream."""
+def build(with_video: bool = True, spec: DataSpec | None = None, **changes: Any) -> UnifiedModel:
+    """The demo's model as its config has it, with changes; or the same network without a video stream."""
     torch.manual_seed(0)
-    decoders = {"action": ACTION, "video": VIDEO} if with_video else {"action": ACTION}
-    return UnifiedModel(ModelConfig(dim=dim, depth=depth, num_heads=num_heads, decoders=decoders), demo_spec())
+    network = yaml.safe_load(DEMO.read_text())["model"]["init_args"]["network"]
+    if not with_video:
+        del network["decoders"]["video"]
+    return UnifiedModel(ModelConfig.from_dict({**network, **changes}), spec or demo_spec())
 
 
 def alternate(functions: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
@@ -57,21 +61,24 @@ def matmul_peak(dtype: torch.dtype, clock: Callable[[], float]) -> float:
     return 2 * 2048 * 1024 * 1024 / seconds
 
 
-def left_out_ratio(dim: int, depth: int, num_heads: int, rounds: int = 60) -> float:
+def left_out_ratio(rounds: int = 60, **changes: Any) -> float:
     """Time of the joint model's policy query over that of the same network built without a video stream."""
-    joint, alone = (build(dim, depth, num_heads, with_video).eval() for with_video in (True, False))
+    joint, alone = (build(with_video, **changes).eval() for with_video in (True, False))
     batch = random_batch(demo_spec(), 1)
     answer = {"joint": lambda: joint.sample(batch, "policy"), "alone": lambda: alone.sample(batch, "policy")}
     seconds = alternate(answer, rounds, time.process_time)
     return seconds["joint"] / seconds["alone"]
 
 
-def backbone_speed(
-    dim: int, depth: int, num_heads: int, num_tokens: int, batch: int, clock: Callable[[], float]
-) -> float:
+def size_of(name: str) -> dict[str, int]:
+    """The network options of a size preset."""
+    return yaml.safe_load((DEMO.parent / "sizes" / f"{name}.yaml").read_text())["model"]["init_args"]["network"]
+
+
+def backbone_speed(config: ModelConfig, num_tokens: int, batch: int, clock: Callable[[], float]) -> float:
     """FLOP/s of the backbone alone, forward and backward in bf16; matrix products only are counted."""
-    backbone = UViT(dim, depth, num_heads, num_registers=4)
-    tokens = torch.randn(batch, num_tokens, dim)
+    backbone = UViT(config.dim, config.depth, config.num_heads, config.num_registers)
+    tokens = torch.randn(batch, num_tokens, config.dim)
     with FlopCounterMode(display=False) as counter:
         backbone(tokens)
 
@@ -101,21 +108,22 @@ def main() -> int:
     """Print a table, and write it as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--dim", type=int, default=192)
-    parser.add_argument("--depth", type=int, default=7)
-    parser.add_argument("--num-heads", type=int, default=3)
+    parser.add_argument("--size", help="a preset of configs/sizes, such as base; default: the demo's")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     # One thread: CPU time, which a busy neighbour disturbs least. Several: wall time is what counts.
     clock = time.process_time if args.threads == 1 else time.perf_counter
-    size = (args.dim, args.depth, args.num_heads)
-    model = build(*size)
+    size = size_of(args.size) if args.size else {}
+    model = build(**size)
+    config = model.config
     batch = random_batch(model.spec, 1)
     peak = matmul_peak(torch.bfloat16, clock)
-    policy_backbone = backbone_speed(*size, model.layout(("action",)).num_tokens, args.batch_size, clock)
-    joint_backbone = backbone_speed(*size, model.layout(("video", "action")).num_tokens, args.batch_size, clock)
+    policy_backbone = backbone_speed(config, model.layout(("action",)).num_tokens, args.batch_size, clock)
+    joint_backbone = backbone_speed(
+        config, model.layout(model.ordered(("video", "action"))).num_tokens, args.batch_size, clock
+    )
     peak = max(peak, matmul_peak(torch.bfloat16, clock))
     latency = alternate({"policy": lambda: model.eval().sample(batch, "policy")}, 60, clock)["policy"]
     rows = {
@@ -128,7 +136,7 @@ def main() -> int:
         "training samples/s, policy query": training_speed(model.train(), "policy", args.batch_size, clock),
         "training samples/s, joint query": training_speed(model.train(), "joint", args.batch_size, clock),
         "policy decision, batch 1 (ms)": 1e3 * latency,
-        "policy query with video left out / built without video": left_out_ratio(*size),
+        "policy query with video left out / built without video": left_out_ratio(**size),
     }
     for name, value in rows.items():
         sys.stdout.write(f"{name:<58}{value:>10.3f}\n")

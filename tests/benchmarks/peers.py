@@ -1,10 +1,10 @@
-"""Our policy beside LeRobot's `act`, `diffusion` and `multi_task_dit`: training speed and latency on the same windows.
+"""Our policy beside LeRobot's `act`, `diffusion` and `multi_task_dit`: training speed and latency on the same batch.
 
-    python -m tests.benchmarks.peers --data runs/demo/demos [--threads 1] [--json FILE]
+    python -m tests.benchmarks.peers [--image-size 64 --cameras 1] [--threads 1] [--json FILE]
 
 Needs the extra `peers`; nothing is downloaded: image backbones start at random, and a tiny CLIP is made here. Every
-policy trains on the same batches from our cache and is timed in turn. Peers are shown as they come (float32) and
-under the bfloat16 autocast that ours uses.
+policy trains on the same batch, already loaded (LeRobot's own loader would be the slowest part), and is timed in turn.
+Peers are shown as they come (float32) and under the bfloat16 autocast that ours uses.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.benchmarks.model import alternate, build
+from tests.benchmarks.model import alternate, build, demo_spec
+from tests.worlds import random_batch
 from unified.batch import Batch
-from unified.data.module import WindowDataModule
-from unified.data.source import Source
+from unified.spec import DataSpec
 
 CHUNK = 16
 
@@ -69,8 +69,8 @@ def tiny_clip(folder: Path, image_size: int, words: list[str]) -> str:
     return str(path)
 
 
-def peer(name: str, clip: str, image_size: int) -> nn.Module:
-    """A LeRobot policy at its smallest reasonable size, for one camera, four proprio and four action dimensions."""
+def peer(name: str, clip: str, spec: DataSpec) -> nn.Module:
+    """A LeRobot policy at its smallest reasonable size, for these cameras, four proprio and four action dimensions."""
     from lerobot.configs import FeatureType, PolicyFeature
     from lerobot.policies import get_policy_class, make_policy_config
 
@@ -112,8 +112,11 @@ def peer(name: str, clip: str, image_size: int) -> nn.Module:
         },
     }
     features = {
-        "observation.images.front": PolicyFeature(FeatureType.VISUAL, (3, image_size, image_size)),
         "observation.state": PolicyFeature(FeatureType.STATE, (4,)),
+        **{
+            f"observation.images.{name}": PolicyFeature(FeatureType.VISUAL, (3, *spec.image_size))
+            for name in spec.cameras
+        },
     }
     config = make_policy_config(
         name,
@@ -127,12 +130,13 @@ def peer(name: str, clip: str, image_size: int) -> nn.Module:
 
 def peer_batch(batch: Batch, tokenizer: Any) -> dict[str, Tensor]:
     """Our windows in LeRobot's keys; actions repeated to the peers' longer chunk."""
+    names = [f"camera{number}" for number in range(batch.observation.images.shape[1])]
     observation, action = batch.observation, batch.action
     assert action is not None
     chunk = action.repeat(1, CHUNK // action.shape[1], 1)
     text = tokenizer(list(observation.task), padding="max_length", max_length=16, return_tensors="pt")
     return {
-        "observation.images.front": observation.images[:, 0] / 2 + 0.5,
+        **{f"observation.images.{name}": observation.images[:, n] / 2 + 0.5 for n, name in enumerate(names)},
         "observation.state": observation.proprio,
         "action": chunk,
         "action_is_pad": torch.zeros(chunk.shape[:2], dtype=torch.bool),
@@ -168,7 +172,8 @@ def train_step(network: nn.Module, loss: Callable[[], Tensor], bf16: bool) -> Ca
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="a recorded LeRobot data set with one camera")
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--json", type=Path)
@@ -176,28 +181,32 @@ def main() -> int:
     logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
     clock = time.process_time if args.threads == 1 else time.perf_counter
-    module = WindowDataModule([Source(args.data)], batch_size=args.batch_size)
-    module.prepare_data()
-    module.setup("fit")
-    batch = module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0)
-    size = module.spec.image_size[0]
+    spec = demo_spec(args.image_size, args.cameras)
+    batch = random_batch(spec, args.batch_size)
     words = sorted({word for task in batch.observation.task for word in task.lower().split()})
     with tempfile.TemporaryDirectory() as folder:
-        clip = tiny_clip(Path(folder), size, words)
-        rows = _measure(batch, clip, size, clock)
+        clip = tiny_clip(Path(folder), args.image_size, words)
+        rows = _measure(batch, clip, spec, clock)
     header = f"{'policy':<34}{'M params':>9}{'train samples/s':>17}{'decision ms':>13}"
     sys.stdout.write(header + "\n")
     for name, row in rows.items():
         sys.stdout.write(f"{name:<34}{row['params_m']:>9.1f}{row['samples_per_s']:>17.1f}{row['decision_ms']:>13.1f}\n")
     if args.json:
-        args.json.write_text(json.dumps({"threads": args.threads, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(
+            json.dumps(
+                {"threads": args.threads, "image_size": args.image_size, "cameras": args.cameras, "rows": rows},
+                indent=2,
+            )
+            + "\n",
+            encoding="utf-8",
+        )
     return 0
 
 
-def _measure(batch: Batch, clip: str, size: int, clock: Callable[[], float]) -> dict[str, dict[str, float]]:
+def _measure(batch: Batch, clip: str, spec: DataSpec, clock: Callable[[], float]) -> dict[str, dict[str, float]]:
     from transformers import AutoTokenizer
 
-    ours = build(192, 7, 3)
+    ours = build(spec=spec)
     theirs = peer_batch(batch, AutoTokenizer.from_pretrained(clip))
     steps, decisions, networks = {}, {}, {}
 
@@ -211,10 +220,12 @@ def _measure(batch: Batch, clip: str, size: int, clock: Callable[[], float]) -> 
         steps[label], networks[label] = train_step(ours, loss, bf16=True), ours
         decisions[label] = lambda: ours.sample(batch.select(torch.tensor([0])), "policy")
     for name in ("act", "diffusion", "multi_task_dit"):
-        network = peer(name, clip, size)
+        network = peer(name, clip, spec)
         one = {k: v[:1] for k, v in for_policy(name, theirs).items() if k.startswith("observation")}
         if name != "act":
-            one = {k: v[:, -1] if k.endswith(("front", "state")) else v for k, v in one.items()}
+            one = {
+                k: v[:, -1] if k.startswith(("observation.images", "observation.state")) else v for k, v in one.items()
+            }
         for bf16 in (False, True):
             label = f"LeRobot {name}, {'bf16' if bf16 else 'as it comes'}"
 
