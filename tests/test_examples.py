@@ -1,6 +1,7 @@
 """Every example line that a `--help` shows is run, in one folder, in the order a user would run them."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_robot import FIT, IMPORT, JUDGE
 from unified.cli import COMMANDS
 
 # Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.
@@ -42,3 +44,15 @@ def test_every_example_of_every_command_runs(tmp_path: Path, shared_data: Path) 
             if done.returncode != 0:
                 failures.append(f"{line}\n{done.stderr[-1500:]}")
     assert not failures, "\n\n".join(failures)
+
+
+def test_the_readme_shows_only_commands_that_tests_run(repository: Path) -> None:
+    shown = [
+        line.split("#")[0].strip()
+        for block in re.findall(r"```sh\n(.*?)```", (repository / "README.md").read_text(), re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("unified ")
+    ]
+    run = {line for name in COMMANDS for line in example_lines(name)} | {IMPORT, FIT, JUDGE}
+    assert shown
+    assert set(shown) <= run

@@ -1,11 +1,21 @@
 """A real robot's data from its published files to a verdict, through the program's own commands."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
 from unified.cli import main
+
+IMPORT = "unified import robot_franka_usb --output runs/franka --repair all"
+FIT = "unified fit -c configs/robot.yaml"
+JUDGE = "unified evaluate --policy runs/robot/pretrained --data runs/franka --holdout 0.2"
+
+
+def run(line: str, *more: str) -> int:
+    """Run a command line of the README, with more options that make it short."""
+    return main([*shlex.split(line)[1:], *more])
 
 
 @pytest.mark.slow
@@ -13,13 +23,14 @@ def test_real_robot_data_is_imported_trained_on_and_judged(
     tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    source = str(shared_data / "robot_franka_usb")
-    assert main(["import", source, "--output", "runs/franka"]) == 1, "its metadata lies, and nobody asked for repairs"
+    Path("robot_franka_usb").symlink_to(shared_data / "robot_franka_usb")
+    assert run("unified import robot_franka_usb --output runs/franka") == 1, (
+        "its metadata lies, nobody asked for repairs"
+    )
     assert not Path("runs/franka").exists()
-    assert main(["import", source, "--output", "runs/franka", "--repair", "all"]) == 0
-    assert main(["fit", "-c", "robot", "--trainer.max_steps", "3", "--trainer.limit_val_batches", "1"]) == 0
-    command = ["evaluate", "--policy", "runs/robot/pretrained", "--data", "runs/franka", "--holdout", "0.2"]
-    assert main([*command, "--windows", "32", "--output", "runs/verdict"]) == 0
+    assert run(IMPORT) == 0
+    assert run(FIT, "--trainer.max_steps", "3", "--trainer.limit_val_batches", "1") == 0
+    assert run(JUDGE, "--windows", "32", "--output", "runs/verdict") == 0
     scores = json.loads(Path("runs/verdict/results.json").read_text())["queries"]["franka"]
     actions = {name: row["mse"] for name, row in scores["action"]["arms"].items()}
     assert set(actions) == {"mean_predictor", "hold_state", "policy", "inverse_dynamics", "joint"}
