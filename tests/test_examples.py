@@ -35,8 +35,12 @@ def test_every_example_of_every_command_runs(tmp_path: Path, shared_data: Path) 
     # What an example may name without having made it: the real robot's recording, under this name.
     (tmp_path / "robot_franka_usb").symlink_to(shared_data / "robot_franka_usb")
     failures: list[str] = []
+    done_before: set[str] = set()
     for name in ORDER:
         for line in example_lines(name):
+            if line in done_before:  # the training verbs show the same lines
+                continue
+            done_before.add(line)
             command = [sys.executable, "-m", "unified", *shlex.split(line)[1:], *SHRINK.get(name, [])]
             done = subprocess.run(
                 command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ}, timeout=600, check=False
