@@ -79,7 +79,8 @@ class FrameDecoder(nn.Module):
         coordinates = grid_coordinates(times, rows, columns).repeat(num_cameras, 1)
         kinds = torch.arange(num_cameras).repeat_interleave(num_frames * rows * columns)
         frames = torch.arange(num_frames).repeat_interleave(rows * columns).repeat(num_cameras)
-        return Segment(name, coordinates, kinds, groups=frames if self.time_per_frame else torch.zeros_like(frames))
+        groups = frames if self.time_per_frame else torch.zeros_like(frames)
+        return Segment(name, coordinates, kinds, groups, by_camera=True)
 
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one sample's future frames: camera, frame, channel, height, width."""

@@ -42,7 +42,7 @@ class ObservationEncoder(nn.Module):
         times = [float((step + 1 - steps) * self.spec.obs_stride) for step in range(steps)]
         rows, columns = self.grid
         kinds = torch.arange(cameras).repeat_interleave(steps * rows * columns)
-        images = Segment("images", grid_coordinates(times, rows, columns).repeat(cameras, 1), kinds)
+        images = Segment("images", grid_coordinates(times, rows, columns).repeat(cameras, 1), kinds, by_camera=True)
         proprio = Segment("proprio", grid_coordinates(times, 1, 1), torch.zeros(steps, dtype=torch.long))
         return images, proprio
 

@@ -148,6 +148,19 @@ def test_bodies_with_different_actions_and_cameras_share_a_batch() -> None:
         )
 
 
+def test_instructions_are_read_also_where_a_camera_is_missing() -> None:
+    torch.manual_seed(0)
+    spec = mixed_spec()
+    text = ClassSpec("unified.text.TextEncoder", {"num_buckets": 64, "word_dim": 16, "num_tokens": len(spec.cameras)})
+    model = UnifiedModel(small_config(text=text), spec)
+    batch = random_batch(spec, size=2)
+    is_pad = torch.tensor([[False, True], [False, True]])
+    mask = model._mask(model.layout(("action",)), dataclasses.replace(batch.observation, camera_is_pad=is_pad))
+    assert mask is not None
+    assert mask[:, 0, model.layout(("action",)).slice("text")].all(), "as many words' tokens as cameras, all readable"
+    assert not mask.all()
+
+
 def test_stats_make_predictions_come_out_in_data_units(model: UnifiedModel) -> None:
     stats = {
         "arm": {

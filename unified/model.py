@@ -222,7 +222,8 @@ class UnifiedModel(nn.Module):
         state = dict(noise) if noise else self._noise(question.wanted, len(batch), device, generator)
         contexts = [self._context(observation)]
         if guidance != 1.0:
-            contexts.append(self._context(observation, torch.ones(len(batch), dtype=torch.bool, device=device)))
+            text = contexts[0]["text"]
+            contexts.append({**contexts[0], "text": self.no_text.to(text.dtype).expand_as(text)})
 
         def velocity(noisy: dict[str, Tensor], time: Tensor) -> dict[str, Tensor]:
             t = {
@@ -302,7 +303,7 @@ class UnifiedModel(nn.Module):
             return None
         columns = []
         for segment in layout.segments:
-            if segment.num_kinds == len(self.spec.cameras) > 1:
+            if segment.by_camera:
                 columns.append(~observation.camera_is_pad[:, segment.kinds.to(observation.images.device)])
             else:
                 columns.append(

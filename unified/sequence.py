@@ -17,12 +17,14 @@ class Segment:
         coordinates: one row a token: env steps from now, then height and width in [0, 1].
         kinds: what distinguishes tokens at equal coordinates, for example the camera slot; counted from 0.
         groups: which of the stream's diffusion times a token carries; counted from 0. None: always clean context.
+        by_camera: the kinds are camera slots, so that the tokens of a camera that a sample lacks can be masked.
     """
 
     name: str
     coordinates: Float[Tensor, " token 3"]
     kinds: Int[Tensor, " token"]
     groups: Int[Tensor, " token"] | None = None
+    by_camera: bool = False
 
     def __len__(self) -> int:
         return self.coordinates.shape[0]
