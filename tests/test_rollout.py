@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +105,7 @@ def test_no_worker_is_left_behind_when_the_program_is_stopped(tmp_path, reposito
         assert process.stdout is not None
         workers = [int(pid) for pid in process.stdout.readline().split()]
         assert len(workers) == 2
+        assert all(is_blocked(signal.SIGINT, worker) for worker in workers)
         if how is signal.SIGINT:
             os.killpg(process.pid, how)  # as a terminal does: the workers get it too
         else:
@@ -113,6 +115,12 @@ def test_no_worker_is_left_behind_when_the_program_is_stopped(tmp_path, reposito
     assert "Process SpawnProcess" not in stderr, "workers must not print tracebacks of their own"
     for worker in workers:
         wait_until_gone(worker)
+
+
+def is_blocked(number: signal.Signals, pid: int) -> bool:
+    """Whether a process has been told to hold a signal back, from the system's own table."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(fields["SigBlk"], 16) >> (number - 1) & 1)
 
 
 def wait_until_gone(pid: int) -> None:

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Protocol, runtime_checkable
@@ -232,6 +233,7 @@ def _workers(jobs: Sequence[tuple[Any, ...]]) -> Generator[dict[Connection, Spaw
 @contextmanager
 def _interrupts_held_back() -> Generator[None]:
     """Ctrl-C reaches this process alone, later: processes started inside inherit that it is blocked for them."""
+    resource_tracker.ensure_running()  # the first start would do it, and it unblocks Ctrl-C when it has
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
