@@ -32,8 +32,9 @@ def example_lines(name: str) -> list[str]:
 
 @pytest.mark.slow
 def test_every_example_of_every_command_runs(tmp_path: Path, shared_data: Path) -> None:
-    # What an example may name without having made it: the real robot's recording, under this name.
-    (tmp_path / "robot_franka_usb").symlink_to(shared_data / "robot_franka_usb")
+    # What an example may name without having made it: recordings of a real robot and a real car, under these names.
+    for name in ("robot_franka_usb", "driving_rc_car"):
+        (tmp_path / name).symlink_to(shared_data / name)
     failures: list[str] = []
     done_before: set[str] = set()
     for name in ORDER:

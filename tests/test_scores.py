@@ -33,6 +33,7 @@ class TensorWindows:
         class cache:  # noqa: N801
             bounds = np.array([0, 6, 12, 18, 24])
             task = np.array([0] * 18 + [1] * 6)
+            action = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)
 
     sources = (source,)
 
@@ -171,7 +172,17 @@ def test_action_scores_equal_the_model_asked_directly_and_skip_padding():
     assert scores["arms"]["inverse_dynamics"]["mse"] == pytest.approx(expected, rel=1e-4)
     ratio = scores["arms"]["inverse_dynamics"]["mse"] / scores["arms"]["policy"]["mse"]
     assert scores["inverse_over_policy"]["value"] == pytest.approx(ratio)
-    assert set(scores["arms"]) == {"mean_predictor", "policy", "inverse_dynamics", "joint"}
+    assert set(scores["arms"]) == {"mean_predictor", "hold_action", "policy", "inverse_dynamics", "joint"}
+
+
+def test_repeating_the_last_action_is_judged_where_there_is_one_and_each_action_stands_alone():
+    model, windows = make_model(SPEC).eval(), held_out()
+    before = windows.dataset.source.cache.action
+    known = np.arange(24) % 6 > 0  # an episode's first frame has no frame before
+    error = windows.dataset.batch.action[known, :6] - torch.from_numpy(before[np.flatnonzero(known) - 1])[:, None]
+    scores = action_scores(model, windows, batch_size=7)["arms"]["hold_action"]
+    assert scores["mse"] == pytest.approx(error.square().mean().item(), rel=1e-5)
+    assert scores["mse_per_action"] == pytest.approx(error.square().mean((0, 1)).tolist(), rel=1e-5)
 
 
 class Lengths:

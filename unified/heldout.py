@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Float32, Int
 
 from unified.batch import Batch
 from unified.data.module import WindowDataModule
@@ -42,6 +42,21 @@ class HeldOutWindows:
         """The windows in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.dataset.fetch((self.source[start : start + size], self.frame[start : start + size]))
+
+    def last_actions(self) -> tuple[Float32[np.ndarray, " window action_dim"], Bool[np.ndarray, " window"]]:
+        """The action executed one frame before each window, and whether there was one (not at an episode's start).
+
+        Unused entries of bodies with fewer actions than others are zero.
+        """
+        actions = np.zeros((len(self), self.dataset.spec.action_dim), np.float32)
+        is_known = np.zeros(len(self), bool)
+        for number, source in enumerate(self.dataset.sources):
+            rows = np.flatnonzero(self.source == number)
+            before = self.frame[rows] - 1
+            is_known[rows] = ~np.isin(self.frame[rows], source.cache.bounds)
+            executed = source.cache.action[np.maximum(before, 0)]
+            actions[rows, : executed.shape[1]] = executed
+        return actions, is_known
 
     def pick(self, rows: Int[np.ndarray, " row"]) -> "HeldOutWindows":
         """Some of the windows."""

@@ -160,6 +160,7 @@ _ARM_NAMES = {
     "no_actions": "video query, no actions",
     "shuffled_actions": "world model, another episode's actions",
     "mean_predictor": "mean action",
+    "hold_action": "repeating the last action",
     "hold_state": "holding the measured state",
     "policy": "policy query (sees no future)",
     "inverse_dynamics": "inverse dynamics (sees the future frame)",

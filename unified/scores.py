@@ -137,21 +137,26 @@ def action_scores(
 
     Returns:
         windows, episodes, num_steps.
-        arms: name -> {mse, mse_ci95} for mean_predictor, policy, and inverse_dynamics and joint where there is video;
-            hold_state (the measured state as command) where it beats the mean, that is where actions are positions.
+        arms: name -> {mse, mse_ci95, mse_per_action} for mean_predictor; hold_action (the action of the frame before,
+            where there is one); hold_state (the measured state as command) where it beats the mean, that is where
+            actions are positions; policy; inverse_dynamics and joint where there is video.
         inverse_over_policy: {value, ci95}, the ratio of the two errors (below 1: the film helps).
         policy_on_expert: {mse, mse_ci95} against the expert's clean action, where it was recorded.
     """
     queries = ["policy", "inverse_dynamics", "joint"] if "video" in model.decoders else ["policy"]
-    arms = ("mean_predictor", "hold_state", *queries, "policy_on_expert")
+    arms = ("mean_predictor", "hold_action", "hold_state", *queries, "policy_on_expert")
     errors: dict[str, list[Tensor]] = {name: [] for name in arms}
     device = next(model.parameters()).device
     decoder: Any = model.decoders["action"]
-    for held_out in windows.batches(batch_size):
+    last_actions, has_last = (torch.from_numpy(array).split(batch_size) for array in windows.last_actions())
+    for held_out, last, is_known in zip(windows.batches(batch_size), last_actions, has_last, strict=True):
         batch = held_out.to(device)
         keep = ~decoder.is_pad(batch)
         target = decoder.encode(batch)
         errors["mean_predictor"].append(_masked_sums(target, keep))
+        held = last.to(device)[:, None].expand_as(target)
+        held_error = decoder.encode(replace(batch, action=held)) - target
+        errors["hold_action"].append(_masked_sums(held_error, keep & is_known.to(device)[:, None, None]))
         now = batch.observation.proprio[:, -1:].expand(-1, target.shape[1], -1)
         if now.shape == target.shape:
             errors["hold_state"].append(_masked_sums(decoder.encode(replace(batch, action=now)) - target, keep))
@@ -174,9 +179,15 @@ def action_scores(
     }
 
 
-def _masked_sums(error: Tensor, keep: Bool[Tensor, " batch *event"]) -> Float[Tensor, " batch 2"]:
+def _masked_sums(error: Tensor, keep: Bool[Tensor, " batch time action"]) -> Float[Tensor, " batch sum"]:
+    """Sums of squares, then counts, of each action."""
     squared = error.square().double() * keep
-    return torch.stack([squared.flatten(1).sum(1), keep.flatten(1).sum(1).double()], dim=1)
+    return torch.cat([squared.sum(1), keep.sum(1).double()], dim=1)
+
+
+def _mse(sums: Float[np.ndarray, " resample sum"]) -> Float[np.ndarray, " resample"]:
+    squares, counts = np.split(sums, 2, axis=1)
+    return squares.sum(axis=1) / counts.sum(axis=1)
 
 
 def bootstrap(
@@ -253,13 +264,16 @@ def _film_table(
 
 def _action_table(errors: Mapping[str, Any], episodes: Any, seed: int) -> dict[str, Any]:
     def level(name: str) -> dict[str, Any]:
-        made = bootstrap(lambda total: total[:, 0] / total[:, 1], errors[name], episodes, seed)
-        return {"mse": made["value"], "mse_ci95": made["ci95"]}
+        made = bootstrap(_mse, errors[name], episodes, seed)
+        squares, counts = np.split(errors[name].sum(axis=0), 2)
+        per_action = [float(square / count) if count else None for square, count in zip(squares, counts, strict=True)]
+        return {"mse": made["value"], "mse_ci95": made["ci95"], "mse_per_action": per_action}
 
     table: dict[str, Any] = {"arms": {name: level(name) for name in errors if name != "policy_on_expert"}}
     if "inverse_dynamics" in errors:
         both = np.concatenate([errors["inverse_dynamics"], errors["policy"]], axis=1)
-        ratio = bootstrap(lambda total: (total[:, 0] / total[:, 1]) / (total[:, 2] / total[:, 3]), both, episodes, seed)
+        half = both.shape[1] // 2
+        ratio = bootstrap(lambda total: _mse(total[:, :half]) / _mse(total[:, half:]), both, episodes, seed)
         table["inverse_over_policy"] = ratio
     if "policy_on_expert" in errors:
         table["policy_on_expert"] = level("policy_on_expert")

@@ -70,7 +70,7 @@ def test_a_checkpoint_is_judged_beside_expert_and_random_with_films_plans_and_qu
     assert play["steps_ahead"] == 8
     assert set(play["film"]["arms"]) == {"copy_last", "true_actions", "no_actions", "shuffled_actions"}
     assert play["film"]["shuffled_windows"] == play["film"]["windows"] == 20
-    assert set(play["action"]["arms"]) == {"mean_predictor", "policy", "inverse_dynamics", "joint"}
+    assert set(play["action"]["arms"]) == {"mean_predictor", "hold_action", "policy", "inverse_dynamics", "joint"}
     page = (output / "report.html").read_text()
     assert "Plans and what then happened" in page
     assert "http" not in page.replace('http-equiv="', "")

@@ -52,10 +52,7 @@ def import_dataset(
         UserError: with one line for everything that is wrong and not to be repaired; nothing is written then.
     """
     source, output = Path(source), Path(output)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output} exists and is not empty; choose another --output.")
-    if output.resolve().is_relative_to(source.resolve()):
-        raise UserError(f"--output {output} lies inside the source {source}; choose another folder.")
+    check_folders(source, output)
     checked = check_source(source, cameras, fps, on_episode)
     refuse(checked.findings, repairs, str(source))
     repaired = checked.findings.lines()
@@ -74,6 +71,18 @@ def import_dataset(
         frames = _write(checked, folder, robot, provenance)
     unused = [] if repairs == frozenset(REPAIRS) else sorted(repairs - set(repaired))
     return Imported(len(checked.episodes), frames, repaired, checked.findings.notes, unused)
+
+
+def check_folders(source: Path, output: Path) -> None:
+    """Refuse an output that holds something or lies inside the source.
+
+    Raises:
+        UserError: naming the folder.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} exists and is not empty; choose another --output.")
+    if output.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"--output {output} lies inside the source {source}; choose another folder.")
 
 
 def _write(checked: CheckedSource, folder: Path, robot: str, provenance: dict[str, Any]) -> int:
