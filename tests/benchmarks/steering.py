@@ -4,8 +4,9 @@
 
 On held-out windows, the sideways shift of the picture between imagined frames (phase correlation of the upper quarter,
 which is far away and so moves by turning alone) is held against the steering command `lag` rows earlier, and so is the
-shift between the true frames: the lag at which the correlation peaks is the car's dead time as the film shows it. Then the same windows are imagined twice, steering to the left and to the
-right: a film that obeys shows the scene moving to the right in the first and to the left in the second.
+shift between the true frames: the lag at which the correlation peaks is the car's dead time as the film shows it. Then
+the same windows are imagined twice, steering to the left and to the right: a film that obeys shows the scene moving to
+the right in the first and to the left in the second.
 """
 
 import argparse
