@@ -54,7 +54,7 @@ class VehicleParameters:
 
     @property
     def rear_axle_to_centre_m(self) -> float:
-        return abs(self.length_m / 2.0 - self.rear_m)
+        return self.length_m / 2.0 - self.rear_m
 
 
 @dataclass(frozen=True, eq=False)
