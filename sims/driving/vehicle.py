@@ -16,7 +16,6 @@ MAX_STEER_RATE_RADPS = 0.8
 MAX_ACCELERATION_MPS2 = 3.0
 MAX_BRAKING_MPS2 = 10.0
 CONTROL_DT_S = 0.1
-_SUBSTEPS = 5
 
 
 def ego_state(x: float, y: float, heading: float, speed_mps: float) -> Float64[np.ndarray, " 11"]:
@@ -29,9 +28,10 @@ def ego_state(x: float, y: float, heading: float, speed_mps: float) -> Float64[n
 def step_bicycle(
     state: Float[np.ndarray, " *batch 11"],
     control: Float[np.ndarray, " *batch 2"],
-    friction: float,
+    friction: "float | Float[np.ndarray, ' *batch']",
     wheelbase_m: float,
     dt_s: float = CONTROL_DT_S,
+    num_substeps: int = 5,
 ) -> Float64[np.ndarray, " *batch 11"]:
     """The car's state (columns of `scores.scene`, rear axle) after `dt_s` under a control.
 
@@ -45,15 +45,20 @@ def step_bicycle(
     pedal = control[..., 1]
     wanted = np.where(pedal > 0, pedal * MAX_ACCELERATION_MPS2, pedal * MAX_BRAKING_MPS2)
     before = state[..., YAW_RATE].copy()
-    h = dt_s / _SUBSTEPS
-    for _ in range(_SUBSTEPS):
+    h = dt_s / num_substeps
+    for _ in range(num_substeps):
         _substep(state, steer_target, wanted, friction * GRAVITY_MPS2, wheelbase_m, h)
     state[..., YAW_ACC] = (state[..., YAW_RATE] - before) / dt_s
     return state
 
 
 def _substep(
-    state: np.ndarray, steer_target: np.ndarray, wanted: np.ndarray, grip_mps2: float, wheelbase_m: float, h: float
+    state: np.ndarray,
+    steer_target: np.ndarray,
+    wanted: np.ndarray,
+    grip_mps2: "float | np.ndarray",
+    wheelbase_m: float,
+    h: float,
 ) -> None:
     steer, speed, heading = state[..., STEER], state[..., VX], state[..., HEADING]
     turned = np.clip(steer_target - steer, -MAX_STEER_RATE_RADPS * h, MAX_STEER_RATE_RADPS * h)

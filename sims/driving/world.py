@@ -29,6 +29,7 @@ class World:
 
     Attributes:
         ego: state at the rear axle, columns of `sims.driving.scores.scene`.
+        crowd: everybody else, with what they will do.
         time_step: control steps since the start; `time_s` in seconds.
         record: what happened since the start or the last `set_state`.
     """
@@ -46,7 +47,7 @@ class World:
         self.scenario = scenario if weather is None else replace(scenario, weather=weather)
         self.vehicle = VehicleParameters()
         self._checksum = float(zlib.crc32(scenario.id.encode()))
-        self._crowd = Crowd(scenario.actors, scenario.paths or (scenario.route,))
+        self.crowd = Crowd(scenario.actors, scenario.paths or (scenario.route,))
         self._crossing_m = self._crossings()
         self.reset()
         self._check_start()
@@ -79,16 +80,20 @@ class World:
     @property
     def actors(self) -> ActorTable:
         """Everybody else now."""
-        return self._crowd.view(self.time_step)
+        return self.crowd.view(self.time_step)
 
     @property
     def friction_here(self) -> float:
         """Grip where the ego is."""
-        s = self.route_m
+        return float(self.friction_at(np.array(self.route_m)))
+
+    def friction_at(self, s: Float[np.ndarray, " *batch"]) -> Float64[np.ndarray, " *batch"]:
+        """Grip at arc lengths of the route."""
+        friction = np.full(s.shape, self.weather.friction)
         for patch in self.scenario.patches:
-            if patch.begin_m <= s <= patch.end_m:
-                return min(patch.friction, self.weather.friction)
-        return self.weather.friction
+            inside = (patch.begin_m <= s) & (s <= patch.end_m)
+            friction = np.where(inside, np.minimum(friction, patch.friction), friction)
+        return friction
 
     @property
     def route_m(self) -> float:
@@ -132,7 +137,7 @@ class World:
         pose = self.scenario.route.at(np.array(self.scenario.start_m))
         self.ego = ego_state(pose[0], pose[1], pose[2], self.scenario.start_mps)
         self.time_step = 0
-        self._crowd.start()
+        self.crowd.start()
         self._head = np.zeros(_HEAD)
         self._head[_BAD_ACTOR], self._head[_FURTHEST] = -1.0, self.scenario.start_m
         self._begin_record()
@@ -146,10 +151,16 @@ class World:
         ego = self._next_ego(np.asarray(control_or_ego, np.float64))
         box = np.append(ego_box(self.ego, self.vehicle), self.ego[VX])
         grip = self.weather.friction * GRAVITY_MPS2
-        self._crowd.step(box, self._arrivals(), self.lights, self.time_step, CONTROL_DT_S, grip)
+        arrivals = self.arrivals(self.route_m, float(self.ego[VX]))
+        self.crowd.step(box, arrivals, self.lights, self.time_step, CONTROL_DT_S, grip)
         self.ego = ego
         self.time_step += 1
         self._judge()
+
+    def arrivals(self, route_m: float, speed_mps: float) -> Float64[np.ndarray, " actors"]:
+        """Seconds until an ego there, at that speed, reaches the point where each actor's path crosses the route."""
+        way = self._crossing_m - route_m - self.vehicle.front_m
+        return np.where(way > 0, way / max(speed_mps, 0.1), np.inf)
 
     def get_state(self) -> Float64[np.ndarray, " state"]:
         """The whole state; `set_state` continues from it to the bit. The size is the same for all scenarios."""
@@ -157,7 +168,7 @@ class World:
         vector[:_HEAD] = self._head
         vector[_SCENARIO], vector[_STEP] = self._checksum, self.time_step
         vector[_HEAD : _HEAD + STATE_SIZE] = self.ego
-        table = self._crowd.table.ravel()
+        table = self.crowd.table.ravel()
         vector[_HEAD + STATE_SIZE :][: len(table)] = table
         return vector
 
@@ -175,7 +186,7 @@ class World:
         self._head = vector[:_HEAD].copy()
         self.time_step = int(vector[_STEP])
         self.ego = vector[_HEAD : _HEAD + STATE_SIZE].copy()
-        table = self._crowd.table
+        table = self.crowd.table
         table[:] = vector[_HEAD + STATE_SIZE :][: table.size].reshape(table.shape)
         self._begin_record()
 
@@ -208,10 +219,6 @@ class World:
                 crossing[index] = s[np.argmin(np.abs(across))]
         return crossing
 
-    def _arrivals(self) -> Float64[np.ndarray, " actors"]:
-        way = self._crossing_m - self.route_m - self.vehicle.front_m
-        return np.where(way > 0, way / max(float(self.ego[VX]), 0.1), np.inf)
-
     def _judge(self) -> None:
         """Note what went wrong in this step."""
         view, lights = self.actors, self.lights
@@ -219,7 +226,7 @@ class World:
         box = ego_box(self.ego, self.vehicle)
         self._head[_FURTHEST] = max(self._head[_FURTHEST], self.route_m)
         for index in touched(box, view.boxes):
-            row = self._crowd.table[index]
+            row = self.crowd.table[index]
             if view.present[index] and row[TOUCHED] == 0.0:
                 row[TOUCHED] = 1.0
                 if is_at_fault(self.ego, view.boxes[index], float(view.speed[index])):

@@ -5,10 +5,18 @@ from functools import cache
 
 from sims.driving.errors import unknown_name
 from sims.driving.roads import RoadMap
-from sims.driving.topologies import plain
+from sims.driving.topologies import changes, junctions, plain, roundabouts
 
-_BUILDERS: dict[str, Callable[[str], RoadMap]] = {**plain.BUILDERS}
-HELD_OUT = frozenset({"street-snake"})
+_BUILDERS: dict[str, Callable[[str], RoadMap]] = {
+    **plain.BUILDERS,
+    **junctions.BUILDERS,
+    **roundabouts.BUILDERS,
+    **changes.BUILDERS,
+}
+HELD_OUT = frozenset(
+    {"street-snake", "parking-snake", "avenue-snake", "highway-snake", "cross-skew", "roundabout-five", "merge-right"}
+    | {"works-right"}
+)
 NAMES = tuple(_BUILDERS)
 
 
