@@ -59,6 +59,8 @@ def collisions(
 
     Source: NAVSIM, `PDMScorer._calculate_no_at_fault_collision`, `get_collision_type`.
     """
+    if not tracks:
+        return []
     steps = states.shape[1]
     hits = _touching(place.polygons[:, None, :], track_polygons[None, :, :steps])
     speed = speeds(states)
@@ -90,6 +92,8 @@ def near_collisions(
 
     Source: NAVSIM, `PDMScorer._calculate_ttc`.
     """
+    if not tracks:
+        return []
     now = slice(0, num_steps)
     speed, heading = speeds(states[:, now]), states[:, now, HEADING]
     per_second = np.stack([np.cos(heading) * speed, np.sin(heading) * speed], axis=-1)
