@@ -4,8 +4,6 @@ They are what generators of driving video are steered with: what lies where, wit
 anything: lines behind a car are drawn too.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import shapely
 from jaxtyping import Float, Float64, UInt8
@@ -50,7 +48,9 @@ def map_image(view: View, surfaces: Surfaces) -> UInt8[np.ndarray, " height widt
             if shape.distance(shapely.Point(view.position[:2])) < REACH_M:
                 outline = project_polygon(view, _raised(shape.exterior, PAINT_Z)[:-1])
                 if len(outline):
-                    draw.polygon([tuple(point) for point in outline - 0.5], COLOURS[name], COLOURS[name])
+                    corners = [tuple(point) for point in outline - 0.5]
+                    draw.polygon(corners, COLOURS[name])
+                    draw.line([*corners, corners[0]], COLOURS[name])  # lines thinner than a pixel are seen too
     return np.asarray(picture).copy()
 
 
@@ -86,24 +86,24 @@ def box_corners_3d(actors: ActorTable) -> Float64[np.ndarray, " actors 8 3"]:
 def wireframe(view: View, corners: Float64[np.ndarray, " 8 3"]) -> Float64[np.ndarray, " edges 2 2"]:
     """The edges of a box in the picture, each from column and row to column and row; those behind it are gone."""
     seen = view.to_camera(corners)
-    starts, ends = clip_segments(seen[_EDGES[:, 0]], seen[_EDGES[:, 1]])
+    starts, ends = clip_segments(view, seen[_EDGES[:, 0]], seen[_EDGES[:, 1]])
     return np.stack([view.to_pixels(starts), view.to_pixels(ends)], axis=1)
 
 
 def project_polygon(view: View, corners: Float[np.ndarray, " n 3"]) -> Float64[np.ndarray, " m 2"]:
     """Outline of a flat shape in the picture; empty if it lies behind the camera."""
-    return view.to_pixels(clip_polygon(view.to_camera(corners)))
+    return view.to_pixels(clip_polygon(view, view.to_camera(corners)))
 
 
 def _draw_line(
     draw: ImageDraw.ImageDraw, view: View, points: Float[np.ndarray, " n 3"], colour: tuple[int, int, int]
 ) -> None:
     seen = view.to_camera(points)
-    starts, ends = clip_segments(seen[:-1], seen[1:])
+    starts, ends = clip_segments(view, seen[:-1], seen[1:])
     for start, end in zip(view.to_pixels(starts), view.to_pixels(ends), strict=True):
         draw.line([tuple(start - 0.5), tuple(end - 0.5)], colour)
 
 
 def _raised(line: shapely.Geometry, z: float) -> Float64[np.ndarray, " n 3"]:
-    points: Sequence[Sequence[float]] = np.asarray(line.coords)[:, :2]
+    points = shapely.get_coordinates(line)
     return np.column_stack([points, np.full(len(points), z)])

@@ -68,8 +68,8 @@ def block(
     a, b, c, d = top if top is not None else (x0, x1, y0, y1)
     bottom = np.array([[x0, y0, z0], [x1, y0, z0], [x1, y1, z0], [x0, y1, z0]])
     upper = np.array([[a, c, z1], [b, c, z1], [b, d, z1], [a, d, z1]])
-    faces = [[bottom[3], bottom[2], bottom[1], bottom[0]], [*upper]]
-    uv = [np.zeros((4, 2)), np.zeros((4, 2))]
+    faces: list[Sequence[np.ndarray]] = [[bottom[3], bottom[2], bottom[1], bottom[0]], [*upper]]
+    uv: list[np.ndarray] = [np.zeros((4, 2)), np.zeros((4, 2))]
     for k in range(4):
         after = (k + 1) % 4
         faces.append([bottom[k], bottom[after], upper[after], upper[k]])

@@ -8,6 +8,7 @@ from jaxtyping import Float, Float64
 from sims.driving.rigs import Camera
 
 NEAR_M = 0.1  # nothing nearer is drawn
+_MARGIN_PX = 4.0
 
 
 @dataclass(frozen=True)
@@ -72,31 +73,45 @@ class View:
         return in_camera @ self.rotation.T
 
 
-def clip_polygon(in_camera: Float64[np.ndarray, " n 3"]) -> Float64[np.ndarray, " m 3"]:
-    """The part of a closed polygon in camera coordinates that lies beyond the near plane; may be empty.
+def clip_polygon(view: View, in_camera: Float64[np.ndarray, " n 3"]) -> Float64[np.ndarray, " m 3"]:
+    """The part of a closed flat polygon in camera coordinates that lies in front of the picture; may be empty.
 
-    Source: Sutherland and Hodgman, Reentrant polygon clipping (1974), one plane.
+    A margin of a few pixels keeps the cuts out of sight.
+
+    Source: Sutherland and Hodgman, Reentrant polygon clipping (1974).
     """
-    kept: list[np.ndarray] = []
-    for first, second in zip(in_camera, np.roll(in_camera, -1, axis=0), strict=True):
-        is_first, is_second = first[2] > NEAR_M, second[2] > NEAR_M
-        if is_first:
-            kept.append(first)
-        if is_first != is_second:
-            kept.append(first + (NEAR_M - first[2]) / (second[2] - first[2]) * (second - first))
-    return np.array(kept).reshape(-1, 3)
+    for normal, offset in _frustum(view):
+        if not len(in_camera):
+            break
+        inside = in_camera @ normal - offset
+        following = np.roll(inside, -1)
+        span = np.where(inside == following, 1.0, inside - following)
+        cuts = in_camera + (inside / span)[:, None] * (np.roll(in_camera, -1, axis=0) - in_camera)
+        corners = np.stack([in_camera, cuts], axis=1)
+        in_camera = corners[np.stack([inside > 0, (inside > 0) != (following > 0)], axis=1)]
+    return in_camera
 
 
 def clip_segments(
-    starts: Float64[np.ndarray, " n 3"], ends: Float64[np.ndarray, " n 3"]
+    view: View, starts: Float64[np.ndarray, " n 3"], ends: Float64[np.ndarray, " n 3"]
 ) -> tuple[Float64[np.ndarray, " m 3"], Float64[np.ndarray, " m 3"]]:
-    """Segments in camera coordinates cut at the near plane; those behind it are gone."""
-    is_seen = (starts[:, 2] > NEAR_M) | (ends[:, 2] > NEAR_M)
-    starts, ends = starts[is_seen], ends[is_seen]
-    span = ends[:, 2] - starts[:, 2]
-    share = (NEAR_M - starts[:, 2]) / np.where(span == 0, 1.0, span)
-    cut = starts + share[:, None] * (ends - starts)
-    return (
-        np.where((starts[:, 2] <= NEAR_M)[:, None], cut, starts),
-        np.where((ends[:, 2] <= NEAR_M)[:, None], cut, ends),
-    )
+    """The parts of segments in camera coordinates that lie in front of the picture; the others are gone.
+
+    Source: Cyrus and Beck, Generalized two- and three-dimensional clipping (1978).
+    """
+    for normal, offset in _frustum(view):
+        first, last = starts @ normal - offset, ends @ normal - offset
+        is_seen = (first > 0) | (last > 0)
+        starts, ends, first, last = starts[is_seen], ends[is_seen], first[is_seen], last[is_seen]
+        share = (first / np.where(first == last, 1.0, first - last))[:, None]
+        cut = starts + share * (ends - starts)
+        starts, ends = np.where((first <= 0)[:, None], cut, starts), np.where((last <= 0)[:, None], cut, ends)
+    return starts, ends
+
+
+def _frustum(view: View) -> list[tuple[Float64[np.ndarray, " 3"], float]]:
+    """Inward normals and offsets of the near plane and the four sides, `_MARGIN_PX` outside the picture."""
+    focal = view.intrinsics[0, 0]
+    x, y = (view.width / 2 + _MARGIN_PX) / focal, (view.height / 2 + _MARGIN_PX) / focal
+    sides = [(1.0, 0.0, x), (-1.0, 0.0, x), (0.0, 1.0, y), (0.0, -1.0, y)]
+    return [(np.array([0.0, 0.0, 1.0]), NEAR_M), *((np.array(side), 0.0) for side in sides)]

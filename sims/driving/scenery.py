@@ -52,5 +52,5 @@ def _places(surfaces: Surfaces, what: str, rng: np.random.Generator) -> Iterator
             x, y, heading = lane.centreline[row]
             side = rng.uniform(_CLEARANCE_M[what], _REACH_M[what]) * rng.choice([-1.0, 1.0])
             place = (x - side * np.sin(heading), y + side * np.cos(heading))
-            if asphalt.distance(shapely.Point(place)) > _CLEARANCE_M[what] - 2:
+            if shapely.distance(asphalt, shapely.Point(place)) > _CLEARANCE_M[what] - 2:
                 yield (*place, heading)

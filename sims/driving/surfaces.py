@@ -40,7 +40,7 @@ class Surfaces:
     @cached_property
     def sidewalks(self) -> shapely.Geometry:
         """A strip along every road."""
-        wide = self.asphalt.buffer(SIDEWALK_M, join_style="mitre", mitre_limit=1.5)
+        wide = shapely.buffer(self.asphalt, SIDEWALK_M, join_style="mitre", mitre_limit=1.5)
         return wide.difference(self.asphalt).simplify(_STRAIGHT_M)
 
     @cached_property
@@ -109,7 +109,7 @@ def _strips(edge: Float64[np.ndarray, " points 2"], is_dashed: bool) -> list[sha
     """The painted parts of a line."""
     whole = shapely.LineString(edge)
     if is_dashed:
-        starts = np.arange(0.0, whole.length - DASH_M / 2, DASH_M + DASH_GAP_M)
+        starts = np.arange(0.0, whole.length - DASH_M / 2, DASH_M + DASH_GAP_M).tolist()
         pieces = [shapely.ops.substring(whole, start, min(start + DASH_M, whole.length)) for start in starts]
     else:
         pieces = [whole]
