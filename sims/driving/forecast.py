@@ -36,13 +36,15 @@ def forecast(world: World, ego: Float[np.ndarray, " time 11"]) -> Forecast:
     boxes = np.concatenate([ego_box(ego, world.vehicle), ego[:, VX : VX + 1]], axis=1)
     places = route.project(ego[:, :2])[0]
     grip = world.weather.friction * GRAVITY_MPS2
-    views, colours = [], []
+    boxes_then, speeds, present, colours = [], [], [], []
     for step in range(len(ego)):
         now = world.time_step + step
         view = crowd.view(now)
-        views.append((view.boxes, view.speed, view.present))
+        boxes_then.append(view.boxes)
+        speeds.append(view.speed)
+        present.append(view.present)
         colours.append(world.scenario.lights.at(now * CONTROL_DT_S))
         arrival = world.arrivals(float(places[step]), float(ego[step, VX]))
         crowd.step(boxes[step], arrival, colours[-1], now, CONTROL_DT_S, grip)
     crowd.table[:] = kept
-    return Forecast(*(np.stack(part) for part in zip(*views, strict=True)), tuple(colours))
+    return Forecast(np.stack(boxes_then), np.stack(speeds), np.stack(present), tuple(colours))

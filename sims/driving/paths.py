@@ -94,13 +94,16 @@ def make_path(
     return Path(line, speed, stop_m, signal)
 
 
-def lane_path(road_map: RoadMap, lanes: Sequence[str], change_m: Sequence[tuple[float, float]] = ()) -> Path:
+def lane_path(
+    road_map: RoadMap, lanes: Sequence[str], change_m: Sequence[tuple[float, float]] = (), yield_before: str = ""
+) -> Path:
     """A path along lanes. Where the next lane is a neighbour, it changes over between two distances along that lane.
 
     Args:
         road_map: where the lanes are.
         lanes: ids, each a successor or a neighbour of the one before.
         change_m: for every change of lanes in turn, where it begins and ends, from the start of the lane.
+        yield_before: lane at whose start others have the right of way; lanes with a light have a stop line anyway.
     """
     changes = iter(change_m)
     pieces, limits, stop_m, signal = [], [], np.inf, None
@@ -113,7 +116,7 @@ def lane_path(road_map: RoadMap, lanes: Sequence[str], change_m: Sequence[tuple[
         elif previous is not None and name not in previous.successors:
             raise ValueError(f"Lane {name!r} neither follows {previous.id!r} nor lies beside it.")
         else:
-            if lane.signal is not None and signal is None:
+            if (lane.signal is not None or name == yield_before) and not np.isfinite(stop_m):
                 stop_m, signal = _length(pieces), lane.signal
             pieces.append(points)
             limits.append(lane.speed_limit_mps)

@@ -119,7 +119,7 @@ def collided_late(scene: ScoredScene, states: np.ndarray) -> np.ndarray:
     steps = states.shape[1]
     place = footprint(states, scene.vehicle)
     areas = ego_areas(states, place, scene.map)
-    bad = areas.non_drivable.any(axis=1)
+    bad = np.asarray(areas.non_drivable.any(axis=1))
     for contact in collisions(states, place, areas, scene.tracks, scene.track_polygons[:, :steps]):
         bad[contact.proposal] |= contact.kind not in ("rear", "stopped_ego")
     return bad

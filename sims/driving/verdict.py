@@ -1,11 +1,13 @@
 """What went wrong so far: contacts, leaving the road, red lights. Polygons of a map are prepared once."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 import shapely
 from jaxtyping import Float, Float64
 
+from sims.driving.lights import RED
 from sims.driving.roads import RoadMap
 from sims.driving.scores.scene import HEADING, VX, VehicleParameters, X, Y, box_corners
 
@@ -23,16 +25,16 @@ def road_surface(road_map: RoadMap) -> shapely.Geometry:
     return surface
 
 
-@lru_cache(maxsize=64)
-def signal_surfaces(road_map: RoadMap) -> dict[str, list[shapely.Polygon]]:
-    """Prepared polygons of the connectors that each light group controls."""
-    surfaces: dict[str, list[shapely.Polygon]] = {}
+@lru_cache(maxsize=256)
+def signal_surfaces(road_map: RoadMap, route_lanes: frozenset[str]) -> tuple[tuple[str, shapely.Polygon], ...]:
+    """Light group and prepared polygon of the connectors of a route."""
+    surfaces = []
     for lane in road_map.lanes.values():
-        if lane.signal is not None:
+        if lane.signal is not None and lane.id in route_lanes:
             polygon = shapely.Polygon(lane.polygon)
             shapely.prepare(polygon)
-            surfaces.setdefault(lane.signal, []).append(polygon)
-    return surfaces
+            surfaces.append((lane.signal, polygon))
+    return tuple(surfaces)
 
 
 def ego_box(ego: Float[np.ndarray, " *batch 11"], vehicle: VehicleParameters) -> Float64[np.ndarray, " *batch 5"]:
@@ -51,12 +53,15 @@ def is_off_road(road_map: RoadMap, box: Float[np.ndarray, " 5"]) -> bool:
     return not shapely.contains_xy(road_surface(road_map), box_corners(box)).all()
 
 
-def runs_red(road_map: RoadMap, box: Float[np.ndarray, " 5"], red: set[str]) -> bool:
-    """Whether the box touches a connector whose light is red (NAVSIM's TLC)."""
-    if not red:
-        return False
-    polygon = shapely.Polygon(box_corners(box))
-    return any(surface.intersects(polygon) for name in red for surface in signal_surfaces(road_map).get(name, []))
+def runs_red(
+    road_map: RoadMap, route_lanes: frozenset[str], box: Float[np.ndarray, " 5"], colours: Mapping[str, str]
+) -> bool:
+    """Whether the box touches a connector of the route whose light is red, as NAVSIM's TLC judges.
+
+    Connectors off the route don't count: those of crossing traffic lie in the ego's way whenever its own is green.
+    """
+    red = [surface for name, surface in signal_surfaces(road_map, route_lanes) if colours.get(name) == RED]
+    return bool(red) and bool(shapely.intersects(red, shapely.Polygon(box_corners(box))).any())
 
 
 def touched(box: Float[np.ndarray, " 5"], boxes: Float[np.ndarray, " actors 5"]) -> np.ndarray:

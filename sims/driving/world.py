@@ -8,7 +8,6 @@ from jaxtyping import Float, Float64
 
 from sims.driving.actors import MAX_ACTORS, NUM_COLUMNS, TOUCHED, ActorTable
 from sims.driving.crowd import Crowd
-from sims.driving.lights import RED
 from sims.driving.record import Record
 from sims.driving.roads import RoadMap
 from sims.driving.scenario import Scenario
@@ -233,7 +232,7 @@ class World:
                     self._blame(_AT_FAULT, int(index))
         if is_off_road(self.scenario.road_map, box):
             self._blame(_OFF_ROAD)
-        if runs_red(self.scenario.road_map, box, {name for name, colour in lights.items() if colour == RED}):
+        if lights and runs_red(self.scenario.road_map, self.scenario.route_lanes, box, lights):
             self._blame(_RAN_RED)
 
     def _blame(self, column: int, actor: int = -1) -> None:

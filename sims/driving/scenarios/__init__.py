@@ -7,11 +7,53 @@ from collections.abc import Sequence
 
 from sims.driving.errors import unknown_name
 from sims.driving.scenario import Scenario
-from sims.driving.scenarios import follow
+from sims.driving.scenarios import (
+    construction,
+    cut_in,
+    cut_out,
+    cyclist,
+    debris,
+    fog,
+    follow,
+    hard_brake,
+    jam,
+    keep_lane,
+    lane_change,
+    left_turn,
+    low_sun,
+    merge,
+    pedestrian_crossing,
+    pedestrian_dart,
+    red_light,
+    right_of_way,
+    roundabout,
+    slippery,
+)
 from sims.driving.scenarios.family import Family
 from sims.driving.topologies import HELD_OUT
 
-_MODULES = (follow,)
+_MODULES = (
+    keep_lane,
+    follow,
+    hard_brake,
+    jam,
+    cut_in,
+    cut_out,
+    lane_change,
+    merge,
+    left_turn,
+    right_of_way,
+    roundabout,
+    red_light,
+    pedestrian_crossing,
+    pedestrian_dart,
+    cyclist,
+    debris,
+    construction,
+    slippery,
+    low_sun,
+    fog,
+)
 FAMILIES: dict[str, Family] = {module.FAMILY.name: module.FAMILY for module in _MODULES}
 SPLITS = ("train", "test")
 

@@ -64,14 +64,27 @@ def driver(rng: np.random.Generator) -> Driver:
     return (Driver(), TIMID, AGGRESSIVE)[int(rng.choice(3, p=[0.6, 0.2, 0.2]))]
 
 
-def oncoming(
-    rng: np.random.Generator, path: int, length_m: float, count: int, speed_mps: float, begin_m: float = 20.0
+def column(
+    rng: np.random.Generator, path: int, first_m: float, last_m: float, gap_m: tuple[float, float], speed_mps: float
 ) -> list[Actor]:
-    """Cars on a path that keep their distance from each other, spread over its length."""
-    if count == 0:
-        return []
-    places = np.linspace(begin_m, length_m - 30.0, count + 1)[:-1] + rng.uniform(0.0, 10.0, count)
-    return [Actor(vehicle_kind(rng), path, float(s), speed_mps, driver=driver(rng), colour=colour(rng)) for s in places]
+    """Cars one behind the other on a path, from `last_m` back to `first_m`, with gaps drawn between two bounds."""
+    cars, place = [], last_m
+    while place > first_m:
+        cars.append(Actor(vehicle_kind(rng), path, place, speed_mps, driver=driver(rng), colour=colour(rng)))
+        place -= 10.0 + float(rng.uniform(*gap_m))
+    return cars
+
+
+def oncoming(rng: np.random.Generator, path: int, length_m: float, most: int = 3) -> list[Actor]:
+    """A few cars that come the other way, far from each other."""
+    count = int(rng.integers(0, most + 1))
+    places = np.linspace(20.0, length_m - 40.0, most + 1)[:count] + rng.uniform(0.0, 15.0, count)
+    return [Actor(vehicle_kind(rng), path, float(s), 10.0, driver=driver(rng), colour=colour(rng)) for s in places]
+
+
+def along(first: Path, first_m: float, second: Path) -> float:
+    """Arc length on a second path beside the place at `first_m` on the first."""
+    return float(second.project(first.at(np.array(first_m))[:2])[0])
 
 
 def time_for(route: Path, start_m: float, goal_m: float, spare_s: float) -> float:

@@ -27,7 +27,7 @@ def _build(road_map: RoadMap, rng: np.random.Generator, difficulty: float) -> Sc
         goal_m=goal,
         duration_s=time_for(route, 20.0, 20.0 + gap, 25.0),
         paths=(route, other),
-        actors=(lead, *oncoming(rng, 1, other.length_m, int(rng.integers(1, 4)), 10.0)),
+        actors=(lead, *oncoming(rng, 1, other.length_m)),
     )
 
 
