@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from sims.driving.families import FAMILY_NAMES as _DRIVING_FAMILIES
 from sims.metaworld_tasks import TASKS as _METAWORLD_TASKS
 
 for _name in _METAWORLD_TASKS:
@@ -14,6 +15,14 @@ for _name in _METAWORLD_TASKS:
         entry_point="sims.metaworld:MetaWorldEnv",
         kwargs={"task_name": _name},
         disable_env_checker=True,  # it refuses the empty "pixels" of cameras=(); the tests run the full check
+    )
+
+for _name in _DRIVING_FAMILIES:
+    gymnasium.register(
+        id=f"Driving-{_name}-v0",
+        entry_point="sims.driving.environment:DrivingEnv",
+        kwargs={"family": _name},
+        disable_env_checker=True,
     )
 
 

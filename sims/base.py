@@ -172,8 +172,12 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         _checked_cameras([camera], self.views)
         size = _checked_integer("size", size, 1, MAX_IMAGE_SIZE)
         if self._renderer is None:
-            self._renderer = make_renderer(self.model, self.supersample)
+            self._renderer = self._new_renderer()
         return self._renderer.render(self.data, self.views[camera], size)
+
+    def _new_renderer(self) -> Renderer:
+        """The renderer of the present model; asked for at the first picture and after `close`."""
+        return make_renderer(self.model, self.supersample)
 
     def observe(self) -> Observation:
         """The observation of the present state, drawn anew whatever `render_pixels` says."""

@@ -2,9 +2,13 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Where a picture is taken from."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import mujoco
+
+Size = int | tuple[int, int]  # of a picture in pixels: square, or height and width
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class CameraView:
         azimuth: degrees about the vertical; 90 looks along +y.
         elevation: degrees; negative looks down.
         flip: turn the picture by 180 degrees (both axes), for cameras mounted upside down.
+        fovy: vertical field of view of a `fixed` camera in degrees, if not the model's.
+        hidden_groups: geom groups that this camera does not show, besides those that nobody sees (3 and up).
     """
 
     fixed: str | None = None
@@ -26,6 +32,8 @@ class CameraView:
     azimuth: float = 90.0
     elevation: float = -45.0
     flip: bool = False
+    fovy: float | None = None
+    hidden_groups: tuple[int, ...] = ()
 
     def to_mujoco(self, model: mujoco.MjModel) -> mujoco.MjvCamera:
         """The view as MuJoCo's abstract camera for this model."""
@@ -38,3 +46,23 @@ class CameraView:
         camera.lookat[:] = self.lookat
         camera.distance, camera.azimuth, camera.elevation = self.distance, self.azimuth, self.elevation
         return camera
+
+    @contextmanager
+    def applied(self, model: mujoco.MjModel, option: mujoco.MjvOption) -> Iterator[None]:
+        """Inside, MuJoCo updates its scene with this view's field of view and without its hidden groups."""
+        camera = None if self.fixed is None or self.fovy is None else model.camera(self.fixed).id
+        fovy, groups = None if camera is None else float(model.cam_fovy[camera]), option.geomgroup.copy()
+        option.geomgroup[list(self.hidden_groups)] = 0
+        if camera is not None:
+            model.cam_fovy[camera] = self.fovy
+        try:
+            yield
+        finally:
+            option.geomgroup[:] = groups
+            if camera is not None:
+                model.cam_fovy[camera] = fovy
+
+
+def height_and_width(size: Size) -> tuple[int, int]:
+    """Both numbers, whichever way the size was given."""
+    return (size, size) if isinstance(size, int) else size

@@ -8,9 +8,9 @@ flexes are not seen (`mj_multiRay` does not know them).
 
 import mujoco
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float32, Int, Int32, UInt8
 
-from sims.camera import CameraView
+from sims.camera import CameraView, Size, height_and_width
 
 _AMBIENT = 0.6
 _UNSET_RGBA = (0.5, 0.5, 0.5, 1.0)  # MJCF's default, which gives way to the material's colour
@@ -25,51 +25,74 @@ class RayRenderer:
         self.model = model
         self._option = mujoco.MjvOption()
         self._scene = mujoco.MjvScene(model, maxgeom=0)
-        self._colours = np.vstack([_geom_colours(model), _sky_colour(model)])  # the last row answers geom -1
+        self._sky = _sky_colour(model)
+        self._rgba = np.empty((0, 4))
+        self._colours = np.empty((0, 3))
         visible = (model.site_rgba[:, 3] > 0) & (self._option.sitegroup[model.site_group] > 0)
         self._sites = np.flatnonzero(visible)
         self._cameras: dict[CameraView, mujoco.MjvCamera] = {}
 
-    def render(self, data: mujoco.MjData, view: CameraView, size: int) -> UInt8[np.ndarray, " size size 3"]:
+    def render(self, data: mujoco.MjData, view: CameraView, size: Size) -> UInt8[np.ndarray, " height width 3"]:
         """The picture of the scene as it is, uint8 RGB, row 0 at the top."""
-        origin, rays = self._rays(data, view, size)
-        geom, depth, normal = self._cast(data, origin, rays)
+        height, width = height_and_width(size)
+        origin, rays, _ = self._rays(data, view, height, width)
+        geom, depth, normal = self._cast(data, view, origin, rays)
+        self._follow_colours()
         colour = self._colours[geom]
         towards_eye = -np.einsum("ij,ij->i", normal, rays)
         lambert = _AMBIENT + (1 - _AMBIENT) * np.clip(0.5 * towards_eye + 0.5 * normal[:, 2], 0, 1)
         colour = colour * np.where(geom >= 0, lambert, 1.0)[:, None]
         self._draw_sites(data, origin, rays, depth, colour)
-        picture = (np.clip(colour, 0, 1) * 255).astype(np.uint8).reshape(size, size, 3)
+        picture = (np.clip(colour, 0, 1) * 255).astype(np.uint8).reshape(height, width, 3)
         return np.ascontiguousarray(picture[::-1, ::-1]) if view.flip else picture
+
+    def measure(
+        self, data: mujoco.MjData, view: CameraView, size: Size
+    ) -> tuple[Float32[np.ndarray, " height width"], Int32[np.ndarray, " height width"]]:
+        """What each pixel's centre shows: depth along the optical axis in metres (inf: nothing), geom id (or -1)."""
+        shape = height_and_width(size)
+        origin, rays, forward = self._rays(data, view, *shape)
+        geom, distance, _ = self._cast(data, view, origin, rays)
+        depth = (distance * (rays @ forward)).astype(np.float32).reshape(shape)
+        geom = geom.reshape(shape)
+        return (depth[::-1, ::-1].copy(), geom[::-1, ::-1].copy()) if view.flip else (depth, geom)
 
     def close(self) -> None:
         """Nothing to free."""
 
+    def _follow_colours(self) -> None:
+        """Colours may change between pictures: lamps are switched through `geom_rgba`."""
+        if not np.array_equal(self._rgba, self.model.geom_rgba):
+            self._rgba = self.model.geom_rgba.copy()
+            self._colours = np.vstack([_geom_colours(self.model), self._sky])  # the last row answers geom -1
+
     def _rays(
-        self, data: mujoco.MjData, view: CameraView, size: int
-    ) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " rays 3"]]:
-        """Eye point and unit directions of all pixels, rows from the top; MuJoCo's scene knows every camera type."""
+        self, data: mujoco.MjData, view: CameraView, height: int, width: int
+    ) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " rays 3"], Float[np.ndarray, " 3"]]:
+        """Eye point, unit directions of all pixels (rows from the top), optical axis; for every type of camera."""
         if view not in self._cameras:
             self._cameras[view] = view.to_mujoco(self.model)
-        mujoco.mjv_updateScene(self.model, data, self._option, None, self._cameras[view], 0, self._scene)
+        with view.applied(self.model, self._option):
+            mujoco.mjv_updateScene(self.model, data, self._option, None, self._cameras[view], 0, self._scene)
         eye = self._scene.camera[0]
         forward, up = np.array(eye.forward, np.float64), np.array(eye.up, np.float64)
         right = np.cross(forward, up)
         top = float(eye.frustum_top) / float(eye.frustum_near)
-        steps = (np.arange(size) + 0.5) / size * 2 - 1
-        x, y = np.meshgrid(steps * top, -steps * top)
+        columns, rows = (np.arange(width) + 0.5) * 2 - width, (np.arange(height) + 0.5) * 2 - height
+        x, y = np.meshgrid(columns / height * top, -rows / height * top)
         rays = forward + x.reshape(-1, 1) * right + y.reshape(-1, 1) * up
         middle = (np.array(eye.pos, np.float64) + np.array(self._scene.camera[1].pos, np.float64)) / 2
-        return middle, rays / np.linalg.norm(rays, axis=1, keepdims=True)
+        return middle, rays / np.linalg.norm(rays, axis=1, keepdims=True), forward
 
     def _cast(
-        self, data: mujoco.MjData, origin: Float[np.ndarray, " 3"], rays: Float[np.ndarray, " rays 3"]
+        self, data: mujoco.MjData, view: CameraView, origin: Float[np.ndarray, " 3"], rays: Float[np.ndarray, " rays 3"]
     ) -> tuple[Int[np.ndarray, " rays"], Float[np.ndarray, " rays"], Float[np.ndarray, " rays 3"]]:
         """Geom id (-1: none), distance in metres (inf: none) and surface normal each ray meets first."""
         count = len(rays)
         geom, depth = np.full(count, -1, np.int32), np.full(count, -1.0)
         normal = np.zeros(count * 3)
         groups = np.array(self._option.geomgroup, np.uint8)
+        groups[list(view.hidden_groups)] = 0
         mujoco.mj_multiRay(
             self.model, data, origin, rays.reshape(-1), groups, 1, -1, geom, depth, normal, count, mujoco.mjMAXVAL
         )

@@ -1,0 +1,204 @@
+"""Who can drive: the privileged planner, and the baselines that any honest comparison shows beside it."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float64
+
+from sims.driving.actors import KINDS
+from sims.driving.errors import unknown_name
+from sims.driving.forecast import Forecast, forecast
+from sims.driving.proposals import Choices, Course, choices, simulate
+from sims.driving.record import scored_map
+from sims.driving.scores import navsim_terms
+from sims.driving.scores.contacts import collisions
+from sims.driving.scores.pdms import pdms_proposals
+from sims.driving.scores.scene import AX, STEER, VX, EgoTrajectories, ScoredScene, Track
+from sims.driving.vehicle import control_for
+from sims.driving.world import World
+
+Controller = Callable[[World], Float64[np.ndarray, " 2"]]
+
+HORIZON = 60  # steps that a proposal is simulated
+LOOK_AHEAD = 10  # steps that the forecast is longer
+REPLAN = 5
+_SPEEDS = (1.0, 0.8, 0.6, 0.4, 0.2)
+_OFFSETS_M = (0.6, 1.2, 2.0, 3.5)
+_STAY_BONUS = 0.02
+_LATE_COLLISION = 0.3  # what is left of a score when a collision comes after the scored four seconds
+
+
+class PrivilegedPlanner:
+    """Chooses, twice a second, the proposal that our PDMS likes best; it knows what everybody will do.
+
+    In the manner of PDM-Closed; unlike it, it runs the world itself ahead instead of assuming constant velocity.
+    """
+
+    def __init__(self) -> None:
+        self._course: Course | None = None
+        self._plan = np.empty((0, 11))
+        self._begin = -1
+        self._chosen: tuple[float, float, float, bool] | None = None
+
+    @property
+    def plan(self) -> Float64[np.ndarray, " time 11"]:
+        """States that the chosen proposal would pass through, from when it was chosen."""
+        return self._plan
+
+    def __call__(self, world: World) -> Float64[np.ndarray, " 2"]:
+        """The control for the next step."""
+        if self._course is None or self._course.world is not world or world.time_step < self._begin:
+            self._course, self._begin, self._chosen = Course(world), -1, None
+            self._plan = np.empty((0, 11))
+        age = world.time_step - self._begin
+        if self._begin < 0 or age >= REPLAN or age + 1 >= len(self._plan):
+            self.replan(world)
+            age = 0
+        following = self._plan[age + 1]
+        return control_for(following[STEER], following[AX])
+
+    def replan(self, world: World) -> EgoTrajectories:
+        """Score all proposals from the present state and take the best; returns it as NAVSIM's 41 states."""
+        if self._course is None or self._course.world is not world:
+            self._course = Course(world)
+        options = self._options(world)
+        others = forecast(world, self._expected(world))
+        states = simulate(self._course, world.ego, options, others, HORIZON)
+        scores = self._scores(world, states, others, options)
+        best = int(np.argmax(scores))
+        self._plan, self._begin = states[best], world.time_step
+        self._chosen = _row(options, best)
+        return EgoTrajectories(states[best : best + 1, :41])
+
+    def _options(self, world: World) -> Choices:
+        rows = [(0.0, speed, 0.0, False) for speed in _SPEEDS]
+        rows += [(0.0, 1.0, -2.5, False), (0.0, 1.0, -4.0, False), (0.0, 1.0, -8.0, False)]
+        if np.isfinite(world.scenario.route.stop_m):
+            rows.append((0.0, 1.0, 0.0, True))
+        rows += [
+            (sign * offset, speed, 0.0, False) for offset in _OFFSETS_M for sign in (1, -1) for speed in (1.0, 0.5)
+        ]
+        return choices(rows)
+
+    def _expected(self, world: World) -> Float64[np.ndarray, " time 11"]:
+        """What the ego is expected to do: the rest of its plan, then on at the last speed; at first, keep its lane."""
+        needed = HORIZON + LOOK_AHEAD
+        if self._begin < 0 or world.time_step - self._begin >= len(self._plan):
+            empty = forecast_of_nobody(world, needed)
+            assert self._course is not None
+            return simulate(self._course, world.ego, choices([(0.0, 1.0, 0.0, False)]), empty, needed - 1)[0]
+        rest = self._plan[world.time_step - self._begin :]
+        tail = np.repeat(rest[-1:], needed - len(rest), axis=0)
+        along = np.arange(1, len(tail) + 1) * 0.1 * rest[-1, VX]
+        tail[:, 0] += along * np.cos(rest[-1, 2])
+        tail[:, 1] += along * np.sin(rest[-1, 2])
+        return np.concatenate([rest, tail])
+
+    def _scores(
+        self, world: World, states: np.ndarray, others: Forecast, options: Choices
+    ) -> Float64[np.ndarray, " proposals"]:
+        scene = _scene(world, others)
+        ego = EgoTrajectories(states[:, : navsim_terms.NUM_STEPS])
+        results = pdms_proposals(scene, ego)
+        drive = navsim_terms.Drive(scene, ego)
+        lights = navsim_terms.traffic_lights(drive)[0]
+        scores = np.array([result.score for result in results]) * lights
+        late = collided_late(scene, states)
+        scores *= np.where(late, _LATE_COLLISION, 1.0)
+        if self._chosen is not None:
+            same = [_row(options, k)[0] == self._chosen[0] for k in range(len(options))]
+            scores += _STAY_BONUS * np.array(same) * (scores > 0)
+        scores -= 0.01 * np.abs(options.offset_m)
+        return scores - 1e-3 * (options.floor_mps2 < 0)
+
+
+def collided_late(scene: ScoredScene, states: np.ndarray) -> np.ndarray:
+    """Whether a proposal meets anybody, at fault, within the whole simulated time."""
+    from sims.driving.scores.areas import ego_areas, footprint
+
+    steps = states.shape[1]
+    place = footprint(states, scene.vehicle)
+    areas = ego_areas(states, place, scene.map)
+    bad = np.asarray(areas.non_drivable.any(axis=1))
+    for contact in collisions(states, place, areas, scene.tracks, scene.track_polygons[:, :steps]):
+        bad[contact.proposal] |= contact.kind not in ("rear", "stopped_ego")
+    return bad
+
+
+def forecast_of_nobody(world: World, num_steps: int) -> Forecast:
+    """A forecast of an empty road with its lights."""
+    times = (world.time_step + np.arange(num_steps)) * 0.1
+    colours = tuple(world.scenario.lights.at(float(time)) for time in times)
+    none = np.empty((num_steps, 0))
+    return Forecast(np.empty((num_steps, 0, 5)), none, none.astype(bool), colours)
+
+
+def _row(options: Choices, index: int) -> tuple[float, float, float, bool]:
+    return (
+        float(options.offset_m[index]),
+        float(options.fraction[index]),
+        float(options.floor_mps2[index]),
+        bool(options.holds[index]),
+    )
+
+
+def _scene(world: World, others: Forecast) -> ScoredScene:
+    """The forecast as the scores take it."""
+    direction = np.stack([np.cos(others.boxes[..., 2]), np.sin(others.boxes[..., 2])], axis=-1)
+    velocity = others.speed[..., None] * direction
+    tracks = tuple(
+        Track(str(k), KINDS[actor.kind][1], others.boxes[:, k], velocity[:, k], others.present[:, k])
+        for k, actor in enumerate(world.scenario.actors)
+    )
+    return ScoredScene(scored_map(world.scenario, list(others.colours)), tracks, world.scenario.route.points)
+
+
+class KeepLane:
+    """The intelligent driver model on the route's own line: no dodging, no look ahead, no lights but red ones."""
+
+    def __init__(self) -> None:
+        self._course: Course | None = None
+
+    def __call__(self, world: World) -> Float64[np.ndarray, " 2"]:
+        """The control for the next step, from what is there now."""
+        if self._course is None or self._course.world is not world:
+            self._course = Course(world)
+        view = world.actors
+        now = Forecast(view.boxes[None], view.speed[None], view.present[None], (world.lights,))
+        states = simulate(self._course, world.ego, choices([(0.0, 1.0, 0.0, False)]), now, 1)
+        return control_for(states[0, 1, STEER], states[0, 1, AX])
+
+
+def constant_velocity(world: World) -> Float64[np.ndarray, " 2"]:
+    """On at the same speed with straight wheels."""
+    return np.zeros(2)
+
+
+def always_brake(world: World) -> Float64[np.ndarray, " 2"]:
+    """Full braking from the first step on."""
+    return np.array([0.0, -1.0])
+
+
+def do_nothing(world: World) -> Float64[np.ndarray, " 2"]:
+    """Let the car roll to rest gently and stay there."""
+    return np.array([0.0, -0.15 if world.ego[VX] > 0 else 0.0])
+
+
+PLANNERS: dict[str, Callable[[], Controller]] = {
+    "privileged": PrivilegedPlanner,
+    "constant-velocity": lambda: constant_velocity,
+    "idm-keep-lane": KeepLane,
+    "always-brake": lambda: always_brake,
+    "do-nothing": lambda: do_nothing,
+}
+
+
+def make_planner(name: str) -> Controller:
+    """A fresh driver of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PLANNERS:
+        raise unknown_name("planner", name, PLANNERS)
+    return PLANNERS[name]()

@@ -1,0 +1,1 @@
+"""The published driving scores as pure functions of trajectories and maps; no simulator is needed to use them."""
