@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import gymnasium
 import mujoco
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float, Float32, Float64
 
 from sims.arm_ik import ArmKinematics
@@ -24,7 +25,6 @@ from sims.arm_model import (
     FINGERS,
     HOME,
     JOINTS,
-    SIM_DT,
     TCP,
     WRIST_CAMERA,
     Position,
@@ -32,6 +32,7 @@ from sims.arm_model import (
 )
 from sims.base import Policy, SimEnv
 from sims.camera import CameraView
+from sims.sleep import forward_awake, get_sleep, set_sleep
 
 CONTROL_DT = 0.05
 MAX_MOVE = 0.025  # metres per action and axis
@@ -39,7 +40,7 @@ MAX_TURN = 0.2  # radians per action
 YAW_LIMIT = 1.6  # radians to both sides
 _LEASH = np.array([0.04] * 3 + [0.4])  # how far the commanded hand may be ahead of the real one, metres and radians
 _SETTLE_ITERATIONS = 100
-_SUBSTEPS = round(CONTROL_DT / SIM_DT)
+_State = mujoco.mjtState
 _HEADER = 6  # the episode's key (2), the commanded hand (4)
 
 
@@ -60,7 +61,11 @@ class ArmEnv(SimEnv):
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / CONTROL_DT)}  # noqa: RUF012 - Gymnasium's way
     embodiment = "arm"
     proprio_size = 12
-    sim_state_size = 512
+    sim_state_size = 768
+    # Everything that integration reads, less the external forces, which no world of the arm applies.
+    sim_state_spec = int(
+        _State.mjSTATE_FULLPHYSICS | _State.mjSTATE_USER & ~(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
+    ) | int(_State.mjSTATE_WARMSTART)
     variants: ClassVar[tuple[str, ...]] = ("train", "unseen")
     workspace: ClassVar[tuple[Position, Position]] = ((0.25, -0.45, 0.0), (0.75, 0.45, 0.55))
 
@@ -114,6 +119,7 @@ class ArmEnv(SimEnv):
         assert WRIST_CAMERA in fixed
         self.looks = Looks(model)
         self._kinematics = ArmKinematics()
+        self._substeps = round(CONTROL_DT / model.opt.timestep)  # a scene may choose a coarser step than the table's
         tcp = model.site(TCP).id
         self._tcp_position, self._tcp_matrix = self.data.site_xpos[tcp], self.data.site_xmat[tcp]  # views
         self._qpos, self._ctrl = self.data.qpos, self.data.ctrl
@@ -125,6 +131,7 @@ class ArmEnv(SimEnv):
         self._high = np.array([*self.workspace[1], YAW_LIMIT])
         self._key = np.zeros(2)
         self._command = np.zeros(4)
+        self._restored_sleep = np.empty(0)
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         """Everything that belongs to the episode's start: what is where, how it looks, what is asked (`instruct`).
@@ -152,13 +159,13 @@ class ArmEnv(SimEnv):
         """Set the instruction of this episode."""
         self.task = self.task_description = text
 
-    def place_hand(self, position: Float[np.ndarray, " 3"], yaw: float = 0.0, opening: float = 1.0) -> None:
+    def place_hand(self, position: npt.ArrayLike, yaw: float = 0.0, opening: float = 1.0) -> None:
         """Put the resting arm somewhere at the start of an episode; `opening` from -1 (closed) to 1."""
         angles = self._kinematics.solve(np.asarray(position, np.float64), yaw, HOME, _SETTLE_ITERATIONS)
         self._qpos[self._joint_qpos] = self._ctrl[self._arm_ctrl] = angles
         self._qpos[self._finger_qpos] = FINGER_TRAVEL * (opening + 1) / 2
         self._set_gripper(opening)
-        self._command[:3], self._command[3] = position, yaw
+        self._command[:3], self._command[3] = np.asarray(position), yaw
 
     @property
     def episode_key(self) -> tuple[int, int]:
@@ -203,11 +210,11 @@ class ArmEnv(SimEnv):
         mujoco.mj_kinematics(self.model, self.data)
         self._command[:3], self._command[3] = self.hand_position, self.hand_yaw
         self._draw_episode(np.random.default_rng(self._key.astype(np.uint32)))
-        mujoco.mj_forward(self.model, self.data)
+        forward_awake(self.model, self.data)
 
     def _step_world(self, action: Float32[np.ndarray, " 5"]) -> tuple[float, bool, dict[str, Any]]:
         self._drive(action)
-        mujoco.mj_step(self.model, self.data, _SUBSTEPS)
+        mujoco.mj_step(self.model, self.data, self._substeps)
         mujoco.mj_kinematics(self.model, self.data)  # poses of the state reached, not of the last substep's start
         return self._judge()
 
@@ -228,10 +235,15 @@ class ArmEnv(SimEnv):
         return np.concatenate([self.hand_position, [self.hand_yaw, self.hand_opening], self._qpos[self._joint_qpos]])
 
     def _get_extra_state(self) -> Float64[np.ndarray, " extra"]:
-        return np.concatenate([self._key, self._command, self._get_progress()])
+        sleep = get_sleep(self.model, self.data)
+        return np.concatenate([self._key, self._command, sleep, self._get_progress()])
 
     def _set_extra_state(self, extra: Float64[np.ndarray, " extra"]) -> None:
         self._key = extra[:2].copy()
         self._begin_episode()
         self._command = extra[2:_HEADER].copy()
-        self._set_progress(extra[_HEADER:])
+        self._restored_sleep = extra[_HEADER:].copy()
+        self._set_progress(extra[_HEADER + len(get_sleep(self.model, self.data)) :])
+
+    def _after_restore(self) -> None:
+        set_sleep(self.model, self.data, self._restored_sleep)

@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
 """The arm that many worlds share: it goes where it is sent, grasps by friction, and comes back to the bit."""
 
 from collections.abc import Iterator
@@ -12,6 +14,9 @@ from sims.arm_expert import ArmExpert, Waypoint
 from sims.arm_ik import ArmKinematics
 from sims.arm_looks import draw_colour
 from sims.arm_model import HOME, attach_arm, tabletop
+from sims.sleep import allow_sleep
+
+UP = np.array([0.0, 0.0, 0.1])
 
 
 class LiftExpert(ArmExpert):
@@ -19,18 +24,24 @@ class LiftExpert(ArmExpert):
 
     def plan(self) -> Iterator[Waypoint]:
         while self.env.box[2] < 0.1:
-            above = self.env.box + (0, 0, 0.1)
+            above = self.env.box + UP
             yield Waypoint(above, yaw=0.0)
             yield Waypoint(self.env.box, speed=0.6, is_exact=True)
             yield Waypoint(self.env.box, grip=-1.0, wait=4, is_exact=True)
-            yield Waypoint(above + (0, 0, 0.1), grip=-1.0, is_exact=True)
+            yield Waypoint(above + UP, grip=-1.0, is_exact=True)
 
 
 class Lift(ArmEnv):
     """A box to be lifted by 10 cm: the smallest world on the arm."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, sleeping=0, **kwargs):
         spec = tabletop()
+        for number in range(sleeping):
+            other = spec.worldbody.add_body(name=f"other{number}", pos=(0.3 + 0.08 * number, 0.4, 0.02))
+            other.add_freejoint()
+            other.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.02, 0.02, 0.02), density=400, condim=4)
+        if sleeping:
+            allow_sleep(spec)
         body = spec.worldbody.add_body(name="box", pos=(0.5, 0, 0.02))
         body.add_freejoint()
         body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.02, 0.02, 0.02), density=400, condim=4)
@@ -119,12 +130,14 @@ def test_the_expert_lifts_the_box_by_friction_in_every_episode_and_never_twice_a
     assert max(len(actions) for _, actions in runs) < 120
 
 
-def test_a_state_comes_back_to_the_bit_with_the_looks_of_its_episode():
-    env, fresh = Lift(image_size=32), Lift(image_size=32)
+@pytest.mark.parametrize("sleeping", [0, 4])
+def test_a_state_comes_back_to_the_bit_with_the_looks_of_its_episode(sleeping):
+    env, fresh = Lift(sleeping, image_size=32), Lift(sleeping, image_size=32)
     env.reset(seed=4)
     expert = env.make_expert()
     for _ in range(20):
         env.step(expert({}))
+    assert np.count_nonzero(env.data.tree_asleep >= 0) == sleeping
     state, picture = env.get_sim_state(), env.render_frame("front", 32)
     fresh.reset(seed=9)
     assert not np.array_equal(fresh.render_frame("front", 32), picture)
