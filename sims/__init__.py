@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 
 from sims.metaworld_tasks import TASKS as _METAWORLD_TASKS
+from sims.screen import PUZZLES as _SCREEN_PUZZLES
 
 for _name in _METAWORLD_TASKS:
     gymnasium.register(
@@ -14,6 +15,14 @@ for _name in _METAWORLD_TASKS:
         entry_point="sims.metaworld:MetaWorldEnv",
         kwargs={"task_name": _name},
         disable_env_checker=True,  # it refuses the empty "pixels" of cameras=(); the tests run the full check
+    )
+
+for _name in _SCREEN_PUZZLES:
+    gymnasium.register(
+        id=f"Screen-{_name}-v0",
+        entry_point="sims.screen.env:ScreenEnv",
+        kwargs={"puzzle": _name},
+        disable_env_checker=True,
     )
 
 

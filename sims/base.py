@@ -37,6 +37,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         task_name: short name of the scene within its family; a state can only be restored into the same one.
         task: the instruction in words; `task_description` is the same (the name LeRobot's evaluation asks for).
         control_dt: seconds per action.
+        live_textures: names of textures that the world repaints (see `make_renderer`).
         render_pixels: set to False to skip drawing in `reset` and `step`, which then repeat the last pictures.
     """
 
@@ -46,6 +47,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
     sim_state_size: ClassVar[int]
     sim_state_spec: ClassVar[int] = int(mujoco.mjtState.mjSTATE_INTEGRATION)
     supersample: ClassVar[int] = 2
+    live_textures: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -172,7 +174,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         _checked_cameras([camera], self.views)
         size = _checked_integer("size", size, 1, MAX_IMAGE_SIZE)
         if self._renderer is None:
-            self._renderer = make_renderer(self.model, self.supersample)
+            self._renderer = make_renderer(self.model, self.supersample, self.live_textures)
         return self._renderer.render(self.data, self.views[camera], size)
 
     def observe(self) -> Observation:

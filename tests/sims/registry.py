@@ -7,7 +7,13 @@ import pytest
 
 import sims
 
-FAST = ("MetaWorld-reach-v3", "MetaWorld-drawer-open-v3", "MetaWorld-push-v3", "MetaWorld-door-lock-v3")
+FAST = (
+    "MetaWorld-reach-v3",
+    "MetaWorld-drawer-open-v3",
+    "MetaWorld-push-v3",
+    "MetaWorld-door-lock-v3",
+    "Screen-SelectTiles-v0",
+)
 
 
 def env_ids() -> list[str]:
