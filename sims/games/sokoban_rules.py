@@ -4,7 +4,8 @@ The pusher is lowered into the cell behind the box, so that cell must be free; i
 """
 
 import functools
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,13 +80,13 @@ class Sokoban:
     def shortest(self, state: Store) -> list[Push] | None:
         """Down the table of distances; None once a box stands where it cannot be got away."""
         table = _distances(self, state.walls, state.goals)
-        if state.boxes not in table:
+        if _mask(state.boxes) not in table:
             return None
         path: list[Push] = []
         while not self.is_solved(state):
             after = {push: self.apply(state, push) for push in self.legal_moves(state)}
-            solvable = [push for push in after if after[push].boxes in table]
-            path.append(min(solvable, key=lambda push: (table[after[push].boxes], path[-1:] != [push])))
+            solvable = [push for push in after if _mask(after[push].boxes) in table]
+            path.append(min(solvable, key=lambda push: (table[_mask(after[push].boxes)], path[-1:] != [push])))
             state = after[path[-1]]
         return path
 
@@ -99,7 +100,8 @@ class Sokoban:
             table = _distances(self, walls, goals)
             fitting = [boxes for boxes, distance in table.items() if distance == wanted]
             if fitting:
-                return Store(walls, goals, fitting[int(rng.integers(len(fitting)))])
+                mask = fitting[int(rng.integers(len(fitting)))]
+                return Store(walls, goals, frozenset(cell for cell in range(self.size**2) if mask >> cell & 1))
         raise RuntimeError(f"No warehouse with a solution of {wanted} pushes in {_ATTEMPTS} attempts: {self}.")
 
     def greedy_score(self, state: Store) -> float:
@@ -120,19 +122,23 @@ LEVELS = {
 }
 
 
+def _mask(cells: Iterable[int]) -> int:
+    """A set of cells as the bits of a number: tables of thousands of arrangements are made in every `draw`."""
+    return sum(1 << cell for cell in cells)
+
+
 @functools.lru_cache(maxsize=8)
-def _distances(game: Sokoban, walls: frozenset[int], goals: frozenset[int]) -> dict[frozenset[int], int]:
+def _distances(game: Sokoban, walls: frozenset[int], goals: frozenset[int]) -> dict[int, int]:
     """Pushes to the goals from every arrangement that can be solved: the pushes, played backwards."""
-    free = frozenset(range(game.size**2)) - walls
+    blocked = _mask(walls)
+    pulls: list[tuple[int, int, int]] = []  # the box, where it came from, and both cells that must be free for it
+    for cell, step in itertools.product(range(game.size**2), STEPS):
+        origin, behind = game.cell(cell, step, -1), game.cell(cell, step, -2)
+        if origin is None or behind is None or blocked & _mask((cell, origin, behind)):
+            continue
+        pulls.append((1 << cell, 1 << origin, _mask((origin, behind))))
 
-    def before(boxes: frozenset[int]) -> list[frozenset[int]]:
-        found: list[frozenset[int]] = []
-        for box in sorted(boxes):
-            rest = boxes - {box}
-            for step in STEPS:
-                origin, behind = game.cell(box, step, -1), game.cell(box, step, -2)
-                if origin in free and behind in free and origin not in rest and behind not in rest:
-                    found.append(rest | {origin})
-        return found
+    def before(boxes: int) -> list[int]:
+        return [boxes ^ box ^ origin for box, origin, free in pulls if boxes & box and not boxes & free]
 
-    return distances_from([goals], before)
+    return distances_from([_mask(goals)], before)
