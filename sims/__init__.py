@@ -7,7 +7,9 @@ import gymnasium
 import numpy as np
 
 from sims.driving.families import FAMILY_NAMES as _DRIVING_FAMILIES
+from sims.games.catalog import GAMES as _GAMES
 from sims.metaworld_tasks import TASKS as _METAWORLD_TASKS
+from sims.screen import PUZZLES as _SCREEN_PUZZLES
 
 for _name in _METAWORLD_TASKS:
     gymnasium.register(
@@ -22,6 +24,17 @@ for _name in _DRIVING_FAMILIES:
         id=f"Driving-{_name}-v0",
         entry_point="sims.driving.environment:DrivingEnv",
         kwargs={"family": _name},
+        disable_env_checker=True,
+    )
+
+for _name, _entry_point in _GAMES.items():
+    gymnasium.register(id=f"Games-{_name}-v0", entry_point=_entry_point, disable_env_checker=True)
+
+for _name in _SCREEN_PUZZLES:
+    gymnasium.register(
+        id=f"Screen-{_name}-v0",
+        entry_point="sims.screen.env:ScreenEnv",
+        kwargs={"puzzle": _name},
         disable_env_checker=True,
     )
 

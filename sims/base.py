@@ -37,6 +37,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         task_name: short name of the scene within its family; a state can only be restored into the same one.
         task: the instruction in words; `task_description` is the same (the name LeRobot's evaluation asks for).
         control_dt: seconds per action.
+        live_textures: names of textures that the world repaints (see `make_renderer`).
         render_pixels: set to False to skip drawing in `reset` and `step`, which then repeat the last pictures.
     """
 
@@ -46,6 +47,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
     sim_state_size: ClassVar[int]
     sim_state_spec: ClassVar[int] = int(mujoco.mjtState.mjSTATE_INTEGRATION)
     supersample: ClassVar[int] = 2
+    live_textures: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -177,7 +179,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
 
     def _new_renderer(self) -> Renderer:
         """The renderer of the present model; asked for at the first picture and after `close`."""
-        return make_renderer(self.model, self.supersample)
+        return make_renderer(self.model, self.supersample, live_textures=self.live_textures)
 
     def observe(self) -> Observation:
         """The observation of the present state, drawn anew whatever `render_pixels` says."""

@@ -2,9 +2,11 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Pictures without a graphics library: one ray per pixel through MuJoCo's own collision geometry.
 
-Shapes, colours, lambert shading and the markers (sites) are there; textures are replaced by their mean colour, and
-flexes are not seen (`mj_multiRay` does not know them).
+Shapes, colours, lambert shading and the markers (sites) are there; textures are replaced by their mean colour, except
+live ones on planes (a monitor), and flexes are not seen (`mj_multiRay` does not know them).
 """
+
+from collections.abc import Sequence
 
 import mujoco
 import numpy as np
@@ -21,13 +23,13 @@ class RayRenderer:
 
     name = "raycast"
 
-    def __init__(self, model: mujoco.MjModel):
+    def __init__(self, model: mujoco.MjModel, live_textures: Sequence[str] = ()):
         self.model = model
         self._option = mujoco.MjvOption()
         self._scene = mujoco.MjvScene(model, maxgeom=0)
-        self._sky = _sky_colour(model)
-        self._rgba = np.empty((0, 4))
+        self._paint = np.empty(0)
         self._colours = np.empty((0, 3))
+        self._live_geoms = _live_planes(model, live_textures)
         visible = (model.site_rgba[:, 3] > 0) & (self._option.sitegroup[model.site_group] > 0)
         self._sites = np.flatnonzero(visible)
         self._cameras: dict[CameraView, mujoco.MjvCamera] = {}
@@ -37,8 +39,9 @@ class RayRenderer:
         height, width = height_and_width(size)
         origin, rays, _ = self._rays(data, view, height, width)
         geom, depth, normal = self._cast(data, view, origin, rays)
-        self._follow_colours()
+        self._refresh_colours()
         colour = self._colours[geom]
+        self._texture_planes(data, origin, rays, geom, depth, colour)
         towards_eye = -np.einsum("ij,ij->i", normal, rays)
         lambert = _AMBIENT + (1 - _AMBIENT) * np.clip(0.5 * towards_eye + 0.5 * normal[:, 2], 0, 1)
         colour = colour * np.where(geom >= 0, lambert, 1.0)[:, None]
@@ -60,11 +63,31 @@ class RayRenderer:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _follow_colours(self) -> None:
-        """Colours may change between pictures: lamps are switched through `geom_rgba`."""
-        if not np.array_equal(self._rgba, self.model.geom_rgba):
-            self._rgba = self.model.geom_rgba.copy()
-            self._colours = np.vstack([_geom_colours(self.model), self._sky])  # the last row answers geom -1
+    def _refresh_colours(self) -> None:
+        """Read the colours again if an episode has painted the scene anew."""
+        paint = np.concatenate([self.model.geom_rgba.ravel(), self.model.mat_rgba.ravel()])
+        if not np.array_equal(paint, self._paint):
+            self._paint = paint
+            self._colours = np.vstack([_geom_colours(self.model), _sky_colour(self.model)])  # the last answers geom -1
+
+    def _texture_planes(
+        self,
+        data: mujoco.MjData,
+        origin: Float[np.ndarray, " 3"],
+        rays: Float[np.ndarray, " rays 3"],
+        geom: Int[np.ndarray, " rays"],
+        depth: Float[np.ndarray, " rays"],
+        colour: Float[np.ndarray, " rays 3"],
+    ) -> None:
+        """Give rays that meet a plane with a live texture the pixel that is there."""
+        for plane, pixels in self._live_geoms.items():
+            hit = np.flatnonzero(geom == plane)
+            local = origin + rays[hit] * depth[hit, None] - data.geom_xpos[plane]
+            across, up = (local @ data.geom_xmat[plane].reshape(3, 3)[:, :2] / self.model.geom_size[plane, :2]).T
+            height, width = pixels.shape[:2]
+            column = np.clip((across + 1) / 2 * width, 0, width - 1).astype(int)
+            row = np.clip((1 - up) / 2 * height, 0, height - 1).astype(int)
+            colour[hit] = pixels[row, column] / 255
 
     def _rays(
         self, data: mujoco.MjData, view: CameraView, height: int, width: int
@@ -135,6 +158,32 @@ def _sky_colour(model: mujoco.MjModel) -> Float[np.ndarray, " 3"]:
     """Mean colour of the sky box; black without one, as OpenGL leaves it."""
     skies = np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)
     return _mean_texture(model, int(skies[0])) if len(skies) else np.zeros(3)
+
+
+def _live_planes(model: mujoco.MjModel, live_textures: Sequence[str]) -> dict[int, UInt8[np.ndarray, " h w 3"]]:
+    """The planes that show live textures, with views of the pixels.
+
+    Raises:
+        ValueError: a live texture is on something else than a plane, which rays cannot map.
+    """
+    found = {}
+    for name in live_textures:
+        texture = model.texture(name).id
+        materials = np.flatnonzero(model.mat_texid[:, mujoco.mjtTextureRole.mjTEXROLE_RGB] == texture)
+        for geom in np.flatnonzero(np.isin(model.geom_matid, materials)):
+            if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_PLANE:
+                raise ValueError(f"Ray casting shows live textures on planes only; {name!r} is on geom {geom}.")
+            shape = (model.tex_height[texture], model.tex_width[texture], 3)
+            found[int(geom)] = texture_pixels(model, name).reshape(shape)
+    return found
+
+
+def texture_pixels(model: mujoco.MjModel, name: str) -> UInt8[np.ndarray, " bytes"]:
+    """The pixels of a texture as a view into the model: writing here changes what is drawn."""
+    texture = model.texture(name).id
+    start = model.tex_adr[texture]
+    count = model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture]
+    return model.tex_data[start : start + count]
 
 
 def _mean_texture(model: mujoco.MjModel, texture: int) -> Float[np.ndarray, " 3"]:

@@ -9,7 +9,7 @@ samples against a 64-pixel picture). Smoothing comes from drawing at a multiple 
 import copy
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import mujoco
@@ -19,7 +19,7 @@ from jaxtyping import Float32, Int32, UInt8
 from sims.camera import CameraView, Size, height_and_width
 from sims.decimate import decimate
 from sims.gl import GLUnavailableError, backend, shared_context
-from sims.raycast import RayRenderer
+from sims.raycast import RayRenderer, texture_pixels
 
 MAX_IMAGE_SIZE = 2048
 MAX_COARSE_SIZE = 128  # up to here a pixel is wider than the merged triangles
@@ -43,7 +43,11 @@ class Renderer(Protocol):
 
 
 def make_renderer(
-    model: mujoco.MjModel, supersample: int = 2, simplifies: bool = True, has_fog: bool = False
+    model: mujoco.MjModel,
+    supersample: int = 2,
+    simplifies: bool = True,
+    has_fog: bool = False,
+    live_textures: Sequence[str] = (),
 ) -> Renderer:
     """A renderer for this model: OpenGL, or ray casting if UNIFIED_RENDERER=raycast or OpenGL does not work.
 
@@ -54,15 +58,19 @@ def make_renderer(
         supersample: pictures are drawn so many times larger and averaged; not by ray casting.
         simplifies: draw detailed meshes with fewer triangles in small pictures.
         has_fog: draw the model's fog (`vis.map.fogstart`, `fogend`, `vis.rgba.fog`); not by ray casting.
+        live_textures: names of textures whose pixels (`model.tex_data`) change while the renderer lives, such as a
+            monitor's picture. Every picture shows them as they are; all others are read once.
     """
     if os.environ.get("UNIFIED_RENDERER", "").lower().strip() == "raycast":
-        _announce(logging.INFO, "Pictures by ray casting (UNIFIED_RENDERER=raycast): no textures, no flexes.")
-        return RayRenderer(model)
+        _announce(
+            logging.INFO, "Pictures by ray casting (UNIFIED_RENDERER=raycast): no textures but live ones, no flexes."
+        )
+        return RayRenderer(model, live_textures)
     try:
-        renderer = GLRenderer(model, supersample, simplifies, has_fog)
+        renderer = GLRenderer(model, supersample, simplifies, has_fog, live_textures)
     except GLUnavailableError as error:
         _announce(logging.WARNING, f"Pictures by ray casting, without textures and flexes: {error}.")
-        return RayRenderer(model)
+        return RayRenderer(model, live_textures)
     _announce(logging.INFO, f"Pictures by OpenGL ({backend()}).")
     return renderer
 
@@ -80,7 +88,12 @@ class GLRenderer:
     name = "gl"
 
     def __init__(
-        self, model: mujoco.MjModel, supersample: int = 2, simplifies: bool = True, has_fog: bool = False
+        self,
+        model: mujoco.MjModel,
+        supersample: int = 2,
+        simplifies: bool = True,
+        has_fog: bool = False,
+        live_textures: Sequence[str] = (),
     ) -> None:
         shared_context()
         self.model = model
@@ -90,6 +103,8 @@ class GLRenderer:
         self._option = mujoco.MjvOption()
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + model.nsite + model.ntendon + 100)
         self._contexts: dict[bool, mujoco.MjrContext] = {}
+        self._live = {model.texture(name).id: texture_pixels(model, name) for name in live_textures}
+        self._uploaded: dict[tuple[bool, int], UInt8[np.ndarray, " bytes"]] = {}
         self._cameras: dict[CameraView, mujoco.MjvCamera] = {}
 
     def render(self, data: mujoco.MjData, view: CameraView, size: Size) -> UInt8[np.ndarray, " height width 3"]:
@@ -150,6 +165,7 @@ class GLRenderer:
         """Free the buffers of this model; the process keeps its context, and drawing again makes new ones."""
         if self._contexts:
             shared_context()
+        self._uploaded.clear()
         while self._contexts:
             self._contexts.popitem()[1].free()
 
@@ -165,7 +181,16 @@ class GLRenderer:
         if (context.offHeight, context.offWidth) != size:
             mujoco.mjr_resizeOffscreen(size[1], size[0], context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+        self._refresh_textures(is_detailed, context)
         return context
+
+    def _refresh_textures(self, is_detailed: bool, context: mujoco.MjrContext) -> None:
+        """Upload the live textures that have changed since this context saw them."""
+        for texture, pixels in self._live.items():
+            known = self._uploaded.get((is_detailed, texture))
+            if known is None or not np.array_equal(known, pixels):
+                mujoco.mjr_uploadTexture(self.model, context, texture)
+                self._uploaded[is_detailed, texture] = pixels.copy()
 
 
 def _lean_copy(model: mujoco.MjModel) -> mujoco.MjModel:

@@ -13,7 +13,7 @@ import pytest
 from sims import gl
 from sims.camera import CameraView
 from sims.decimate import decimate
-from sims.raycast import RayRenderer
+from sims.raycast import RayRenderer, texture_pixels
 from sims.renderer import GLRenderer, box_average, make_renderer
 from tests.sims.registry import make
 
@@ -73,6 +73,57 @@ def test_things_are_where_they_are_and_have_their_colours(renderer_class):
     turned = renderer.render(data, CameraView(fixed="above", flip=True), 64)
     assert np.array_equal(turned[::-1, ::-1], picture)
     renderer.close()
+
+
+MONITOR = """
+<mujoco><asset>
+  <texture name="picture" type="2d" builtin="flat" rgb1="0 0 0" width="8" height="8"/>
+  <material name="picture" texture="picture" emission="1" specular="0"/>
+</asset><worldbody>
+  <camera name="straight" pos="0 -1 0" xyaxes="1 0 0 0 0 1" fovy="53.13"/>
+  <geom name="picture" type="plane" size=".5 .5 .1" zaxis="0 -1 0" material="picture"/>
+</worldbody></mujoco>
+"""
+
+
+def test_a_live_texture_is_shown_upright_and_as_it_is_now(renderer_class):
+    model = mujoco.MjModel.from_xml_string(MONITOR)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    live, frozen = renderer_class(model, live_textures=("picture",)), renderer_class(model)
+    pixels = texture_pixels(model, "picture").reshape(8, 8, 3)
+    straight = CameraView(fixed="straight")
+    before = [renderer.render(data, straight, 32) for renderer in (live, frozen)]
+    pixels[:4, :4] = (255, 0, 0)  # top left
+    pixels[4:, 4:] = (0, 0, 255)  # bottom right
+    for size in (32, 160):  # the second is drawn by another graphics context
+        picture = live.render(data, straight, size).astype(int)
+        corner = size // 4
+        assert picture[corner, corner, 0] - picture[corner, corner, 2] > 100
+        assert picture[-corner, -corner, 2] - picture[-corner, -corner, 0] > 100
+        assert picture[corner, -corner].max() < 60
+    assert np.array_equal(frozen.render(data, straight, 32), before[1]), "other textures are read once"
+    pixels[:] = 0
+    assert np.array_equal(live.render(data, straight, 32), before[0])
+    live.close()
+    frozen.close()
+
+
+def test_rays_refuse_a_live_texture_on_anything_but_a_plane():
+    model = mujoco.MjModel.from_xml_string(MONITOR.replace('type="plane"', 'type="box"'))
+    with pytest.raises(ValueError, match="on planes only; 'picture' is on geom 0"):
+        RayRenderer(model, ("picture",))
+
+
+def test_rays_see_new_colours():
+    model = mujoco.MjModel.from_xml_string(SCENE)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    renderer = RayRenderer(model)
+    renderer.render(data, ABOVE, 16)
+    model.geom_rgba[0] = (1, 0, 0, 1)
+    corner = renderer.render(data, ABOVE, 16)[0, 0].astype(int)
+    assert corner[0] > 100 > corner[1]
 
 
 def test_both_renderers_see_the_same_shapes():

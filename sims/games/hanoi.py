@@ -1,0 +1,225 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
+"""Tower of Hanoi under the arm's hand: square plates, gripped by their edges and stacked on three places."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import mujoco
+import numpy as np
+from jaxtyping import Float64
+
+from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_looks import draw_colour
+from sims.arm_model import FINGER_SQUEEZE, FINGER_TRAVEL
+from sims.base import Policy
+from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, HAND_YAW, board_scene
+from sims.games.game_env import GameEnv, checked_level
+from sims.games.hanoi_rules import LEVELS, PLACES, Lift, Towers
+
+_THICK = 0.015  # metres, every plate
+_SMALLEST, _LARGEST = 0.013, 0.029  # metres, half a side
+_ON_PLACE = 0.016  # metres from the middle of a place, within which a plate lies on it
+_AT_REST = 0.05  # m/s
+_UPRIGHT = 0.97
+_HOLD = 0.004  # metres of the fingertips over the lower edge of the plate they grip
+_ROOM = 0.007  # metres between each open finger and the plate
+_SHAPE = mujoco.mjtGeom
+
+
+class HanoiEnv(GameEnv):
+    """Free plates, held by friction alone. A move is made when a plate lies still on another place, let go.
+
+    A larger plate put on a smaller one, or several plates moved at once, is an illegal move and loses the game. A plate
+    dropped beside the places is not a move yet: it can be picked up again.
+    """
+
+    away_height = 0.0  # a grip does not let go on its way, so any pause is the end of an attempt
+    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 150, "medium": 350, "hard": 800}
+
+    def __init__(
+        self,
+        level: str = "easy",
+        variant: str = "train",
+        cameras: Sequence[str] = ("board", "board_side"),
+        image_size: int = 64,
+        max_env_steps: int | None = None,
+        render_mode: str | None = None,
+    ):
+        """See `ArmEnv`; `level` is `easy`, `medium` or `hard`. Unseen places are further apart, colours others."""
+        puzzle = checked_level(level, LEVELS)
+        self._pitch = 0.085 if variant == "unseen" else 0.077
+        self.half_sides = np.linspace(_SMALLEST, _LARGEST, puzzle.num_discs)
+        super().__init__(
+            spec=self._scene(),
+            name="Hanoi",
+            task="stack all plates on the marked place, one at a time and never a larger one on a smaller one",
+            level=level,
+            puzzle=puzzle,
+            variant=variant,
+            cameras=cameras,
+            image_size=image_size,
+            max_env_steps=self.max_env_steps_of[level] if max_env_steps is None else max_env_steps,
+            render_mode=render_mode,
+        )
+        joints = [self.model.joint(f"plate{disc}") for disc in range(puzzle.num_discs)]
+        self._qpos_of = [joint.qposadr[0] for joint in joints]
+        self._qvel_of = [joint.dofadr[0] for joint in joints]
+
+    def _scene(self) -> mujoco.MjSpec:
+        spec, board = board_scene(1.5 * self._pitch + 0.008, 0.045)
+        spec.add_material(name="place", specular=0.0, reflectance=0.0)
+        spec.add_material(name="target", specular=0.0, reflectance=0.0)
+        for place in range(PLACES):
+            x, y = self.place_of(place)
+            side = _LARGEST + 0.006
+            board.add_geom(
+                name=f"place{place}", type=_SHAPE.mjGEOM_BOX, size=(side, side, 0.0005), pos=(x, y, BOARD_HEIGHT),
+                material="place", contype=0, conaffinity=0,
+            )  # fmt: skip
+        for disc, half in enumerate(self.half_sides):
+            spec.add_material(name=f"plate{disc}", specular=0.0, reflectance=0.0)
+            self._add_plate(spec.worldbody, disc, float(half))
+        return spec
+
+    def _add_plate(self, world: Any, disc: int, half: float) -> None:
+        body = world.add_body(name=f"piece{disc}", pos=(0.5, 0, 0.2))
+        body.add_joint(name=f"plate{disc}", type=mujoco.mjtJoint.mjJNT_FREE)
+        body.add_geom(
+            type=_SHAPE.mjGEOM_BOX, size=(half, half, _THICK / 2), material=f"plate{disc}", density=700, condim=4,
+            friction=(1.0, 0.02, 0.001),
+        )  # fmt: skip
+
+    def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
+        """Grips and carries as the shortest solution says."""
+        return HanoiExpert(self, rng)
+
+    def place_of(self, place: int) -> Float64[np.ndarray, " 2"]:
+        """Middle of a place on the board, from the arm's right to its left, metres."""
+        return np.array([0.0, (place - (PLACES - 1) / 2) * self._pitch])
+
+    def top_of(self, place: int, without: int) -> float:
+        """Height of what lies on a place by the rules, one plate left out, metres over the table."""
+        count = sum(other == place for disc, other in enumerate(self.state.places) if disc != without)
+        return BOARD_HEIGHT + count * _THICK
+
+    def _draw_game(self, rng: np.random.Generator) -> None:
+        self.state = self.puzzle.draw(rng)
+        self._paint(rng)
+        heights = [BOARD_HEIGHT] * PLACES
+        for disc in reversed(range(self.puzzle.num_discs)):
+            place = self.state.places[disc]
+            x, y = self.place_of(place) + rng.uniform(-0.002, 0.002, 2)
+            turn = rng.uniform(-0.04, 0.04)
+            address = self._qpos_of[disc]
+            position = self.on_board((x, y), heights[place] + _THICK / 2 + 2e-4)
+            self.data.qpos[address : address + 7] = *position, np.cos(turn / 2), 0, 0, np.sin(turn / 2)
+            heights[place] += _THICK + 2e-4
+        x, y = rng.uniform(-0.03, 0.03), rng.uniform(-0.08, 0.08)
+        self.place_hand(
+            self.on_board((x, y), BOARD_HEIGHT + 6 * _THICK + rng.uniform(0.03, 0.06)), HAND_YAW, opening=0.6
+        )
+
+    def _paint(self, rng: np.random.Generator) -> None:
+        is_unseen = self.variant == "unseen"
+        self.looks.paint("plate", draw_colour(rng, saturation=(0.0, 0.3), value=(0.1, 0.22)))
+        self.looks.paint("place", draw_colour(rng, saturation=(0.0, 0.1), value=(0.4, 0.5)))
+        self.looks.paint("target", draw_colour(rng, (0.8, 0.9) if is_unseen else (0.3, 0.4), (0.7, 0.9), (0.8, 0.95)))
+        for place in range(PLACES):
+            material = "target" if place == self.state.target else "place"
+            self.model.geom_matid[self.model.geom(f"place{place}").id] = self.model.material(material).id
+        first = rng.uniform(-0.02, 0.02) + (0.5 if is_unseen else 0.0)
+        for disc in range(self.puzzle.num_discs):
+            hue = first + 0.62 * (disc % 2) + 0.07 * (disc // 2)
+            self.looks.paint(f"plate{disc}", draw_colour(rng, (hue, hue + 0.01), (0.7, 0.85), (0.85, 0.95)))
+
+    def _read_board(self) -> None:
+        moved = {disc: place for disc in range(self.puzzle.num_discs) if (place := self._new_place(disc)) is not None}
+        if not moved:
+            return
+        disc, place = next(iter(moved.items()))
+        lift = Lift(self.state.places[disc], place)
+        is_top = self.state.places.index(lift.source) == disc
+        if len(moved) == 1 and is_top and lift in self.puzzle.legal_moves(self.state):
+            self._move(lift)
+        else:
+            self._break_rule(ends_game=True)
+
+    def _new_place(self, disc: int) -> int | None:
+        """The place on which a plate lies still, upright and let go, if it is not the one it lay on before."""
+        position = self.piece_position(disc)
+        distances = [float(np.abs(position[:2] - self.place_of(place)).max()) for place in range(PLACES)]
+        place = int(np.argmin(distances))
+        if place == self.state.places[disc] or distances[place] > _ON_PLACE:
+            return None
+        is_upright = self.data.xmat[self.model.body(f"piece{disc}").id][8] > _UPRIGHT
+        velocity = self.data.qvel[self._qvel_of[disc] : self._qvel_of[disc] + 3]
+        lies = position[2] < self.top_of(place, disc) + 0.7 * _THICK
+        is_still = is_upright and lies and float(np.abs(velocity).max()) < _AT_REST
+        return place if is_still and not self._is_held(disc) else None
+
+    def _is_held(self, disc: int) -> bool:
+        """Whether the hand touches a plate."""
+        pairs = self.data.contact.geom
+        hand, piece = self._geom_is_hand[pairs], self._geom_piece[pairs]
+        return bool((hand[:, ::-1] & (piece == disc)).any())
+
+    def _can_move(self, piece: int) -> bool:
+        return any(self.state.places.index(lift.source) == piece for lift in self.puzzle.legal_moves(self.state))
+
+    def _get_board(self) -> Float64[np.ndarray, " board"]:
+        return np.array(self.state.places, np.float64)
+
+    def _set_board(self, numbers: Float64[np.ndarray, " padded"]) -> None:
+        places = tuple(int(number) for number in numbers[: self.puzzle.num_discs])
+        self.state = Towers(places, self.state.target)
+
+
+class HanoiExpert(ArmExpert):
+    """Grip the topmost plate, over, down, let go; a plate that was dropped is picked up from where it lies."""
+
+    env: HanoiEnv
+
+    def plan(self) -> Iterator[Waypoint]:
+        env = self.env
+        while not env.is_over:
+            yield from self._carry(env.puzzle.shortest(env.state)[0])
+
+    def _carry(self, lift: Lift) -> Iterator[Waypoint]:
+        env = self.env
+        disc = env.state.places.index(lift.source)
+        opened, closed = _opening(float(env.half_sides[disc]) + _ROOM), -1.0
+        spot = env.piece_position(disc) + np.append(self.rng.normal(scale=0.001, size=2), 0)
+        low = float(spot[2]) - _THICK / 2 + _HOLD + FINGERTIP
+        over = max(env.top_of(place, disc) for place in range(PLACES)) + 0.012 + FINGERTIP
+        over = max(over, low + _THICK)
+        yield Waypoint(env.on_board(spot[:2], over), HAND_YAW, grip=opened, tolerance=0.007)
+        yield Waypoint(env.on_board(spot[:2], low), HAND_YAW, grip=opened, tolerance=0.004, is_exact=True)
+        yield Waypoint(env.on_board(spot[:2], low), HAND_YAW, grip=closed, wait=2, is_exact=True)
+        carried = over + _HOLD
+        yield Waypoint(env.on_board(spot[:2], carried), HAND_YAW, grip=closed, tolerance=0.012, is_exact=True)
+
+        def above(height: float) -> Float64[np.ndarray, " 3"]:
+            """Where the hand must be for the plate to be over its place."""
+            offset = (env.piece_position(disc) - env.from_board(env.hand_position))[:2]
+            x, y = env.place_of(lift.destination) - np.clip(offset, -0.01, 0.01)
+            return env.on_board((x, y), height)
+
+        yield Waypoint(lambda: above(carried), HAND_YAW, grip=closed, tolerance=0.006)
+        down = env.top_of(lift.destination, disc) + _HOLD + FINGERTIP + 0.001
+        yield Waypoint(lambda: above(down), HAND_YAW, grip=closed, tolerance=0.004, max_steps=15, is_exact=True)
+        here = env.from_board(env.hand_position)
+        yield Waypoint(
+            env.on_board(here[:2], down), HAND_YAW, grip=opened, max_steps=6, wait=6, is_exact=True,
+            until=lambda: not env._is_held(disc),
+        )  # fmt: skip
+        clear = down - _HOLD + _THICK + 0.004
+        yield Waypoint(
+            env.on_board(here[:2], max(over, clear + 0.02)), HAND_YAW, grip=opened, max_steps=10, is_exact=True,
+            until=lambda: bool(env.hand_position[2] > clear),
+        )  # fmt: skip
+
+
+def _opening(half: float) -> float:
+    """The gripper's action that puts each finger so many metres from the middle."""
+    return float(np.clip(2 * (half + FINGER_SQUEEZE) / (FINGER_TRAVEL + FINGER_SQUEEZE) - 1, -1, 1))

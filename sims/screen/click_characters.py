@@ -1,0 +1,60 @@
+"""Click characters in the given order."""
+
+import numpy as np
+from PIL import ImageDraw
+
+from sims.screen.lettering import DIGITS, LETTERS, draw_hand, draw_letter
+from sims.screen.puzzle import Goal, Point, Puzzle, is_inside, scatter
+from sims.screen.theme import NAMED
+
+_HALF = 14.0  # pixels, half of what counts as a hit
+_PANEL = 28
+_ASKED = 3
+_EASY_LETTERS = "".join(set(LETTERS) - set("EMNY"))  # those that stay apart at 64 pixels
+
+
+class ClickCharacters(Puzzle):
+    """Characters of several colours and hands lie scattered; the strip shows three of them in the order of clicking."""
+
+    num_marks = 1  # how many were clicked
+
+    def __init__(self, rng: np.random.Generator, is_unseen: bool):
+        super().__init__(rng, is_unseen)
+        count = _ASKED + (2 if is_unseen else int(rng.integers(2)))
+        known = sorted(set(DIGITS + _EASY_LETTERS) - set("01"))
+        self._letters = [str(letter) for letter in rng.permutation(known)[:count]]
+        self._colours = [NAMED[str(name)] for name in rng.permutation(list(NAMED))[:count]]
+        self._hand = draw_hand(rng, is_unseen)
+        self._panel_top = 128 - _PANEL if is_unseen else 0
+        shift = float(_PANEL) if is_unseen else 0.0
+        self._points = scatter(rng, count, (17.0, 46.0 - shift), (111.0, 111.0 - shift), 2 * _HALF + 3)
+        self._turns = rng.uniform(-0.25, 0.25, count)
+        self.instruction = f"Click the characters in this order: {', '.join(self._letters[:_ASKED])}"
+
+    @property
+    def progress(self) -> float:
+        return float(self.marks[0]) / _ASKED
+
+    def goal(self) -> Goal | None:
+        done = int(self.marks[0])
+        return None if done == _ASKED else Goal(self._points[done], tolerance=4.5)
+
+    def press(self, point: Point) -> bool:
+        done = int(self.marks[0])
+        hit = done < _ASKED and is_inside(point, self._points[done], _HALF)
+        self.marks[0] += hit
+        return hit
+
+    def draw(self, draw: ImageDraw.ImageDraw) -> None:
+        done, theme = int(self.marks[0]), self.theme
+        draw.rectangle((0, self._panel_top, 128, self._panel_top + _PANEL), fill=theme.panel)
+        for index in range(_ASKED):
+            x, y = 28 + 36 * index, self._panel_top + _PANEL / 2
+            draw.rectangle((x - 13, y - 13, x + 13, y + 13), fill=theme.accent if index < done else (250, 250, 250))
+            draw_letter(draw, self._letters[index], (x, y), 18, self._hand, self._colours[index])
+        for index, point in enumerate(self._points):
+            if index < done:
+                x, y = point
+                draw.rectangle((x - 14, y - 14, x + 14, y + 14), fill=theme.accent)
+            turn = float(self._turns[index])
+            draw_letter(draw, self._letters[index], point, 21, self._hand, self._colours[index], turn)

@@ -1,0 +1,83 @@
+"""Drag a slider until the piece fits its gap."""
+
+import numpy as np
+from PIL import ImageDraw
+
+from sims.arm_looks import draw_colour
+from sims.screen.puzzle import Goal, Point, Puzzle, is_inside
+
+_PIECE = 13.0  # pixels, half the piece
+_HANDLE = 11.0
+_LEFT, _RIGHT = 18.0, 110.0  # where the middles of handle and piece may be
+_FIT = 4.0  # pixels by which the piece may be off
+
+
+class DragSlider(Puzzle):
+    """The piece over the picture moves with the handle; letting go off the gap is a mistake, but can be mended.
+
+    Unseen: the slider is above the picture, and the piece round.
+    """
+
+    num_marks = 3  # where the handle is, where it was gripped (from its middle), phase: 0 idle, 1 dragged, 2 fits
+
+    def __init__(self, rng: np.random.Generator, is_unseen: bool):
+        super().__init__(rng, is_unseen)
+        self._gap = float(rng.uniform(58, _RIGHT))
+        self.marks[0] = _LEFT
+        self._track = 14.0 if is_unseen else 114.0
+        self._picture_top = 28.0 if is_unseen else 0.0
+        self._height = self._picture_top + float(rng.uniform(22, 78))
+        self._is_round = is_unseen
+        self._colour = tuple(round(255 * c) for c in draw_colour(rng, saturation=(0.6, 0.9), value=(0.5, 0.9)))
+        hills = rng.uniform(10, 60, 9)
+        self._hills = list(zip(np.linspace(0, 128, 9), self._picture_top + 100 - hills, strict=True))
+        self._land = tuple(round(255 * c) for c in draw_colour(rng, saturation=(0.1, 0.25), value=(0.75, 0.9)))
+        self.instruction = "Drag the slider until the piece fits its gap"
+
+    @property
+    def progress(self) -> float:
+        return float(self.marks[2] == 2)
+
+    def goal(self) -> Goal | None:
+        if self.marks[2] == 2:
+            return None
+        if self.marks[2] == 0:
+            return Goal(np.array([self.marks[0], self._track]), pressed=True, tolerance=4.0)
+        return Goal(np.array([self._gap + self.marks[1], self._track]), tolerance=2.0)
+
+    def press(self, point: Point) -> bool:
+        if not is_inside(point, np.array([self.marks[0], self._track]), _HANDLE):
+            return False
+        self.marks[1], self.marks[2] = point[0] - self.marks[0], 1.0
+        return True
+
+    def release(self, point: Point) -> bool:
+        if self.marks[2] != 1:
+            return True
+        fits = abs(self.marks[0] - self._gap) <= _FIT
+        self.marks[2] = 2.0 if fits else 0.0
+        return fits
+
+    def tick(self, point: Point, is_pressed: bool) -> None:
+        if self.marks[2] == 1:
+            self.marks[0] = np.clip(point[0] - self.marks[1], _LEFT, _RIGHT)
+
+    def draw(self, draw: ImageDraw.ImageDraw) -> None:
+        theme, top = self.theme, self._picture_top
+        draw.polygon([(0, top + 100), *self._hills, (128, top + 100)], fill=self._land)
+        self._shape(draw, self._gap, (60, 60, 65))
+        self._shape(draw, float(self.marks[0]), self._colour)
+        y = self._track
+        draw.rectangle((_LEFT - 8, y - 4, _RIGHT + 8, y + 4), fill=theme.panel)
+        x, half = float(self.marks[0]), _HANDLE
+        fill = (255, 170, 30) if self.marks[2] == 1 else theme.accent
+        draw.ellipse((x - half, y - half, x + half, y + half), fill=fill, outline=theme.ink)
+
+    def _shape(self, draw: ImageDraw.ImageDraw, x: float, fill: tuple[int, ...]) -> None:
+        y, half = self._height, _PIECE
+        box = (x - half, y - half, x + half, y + half)
+        if self._is_round:
+            draw.ellipse(box, fill=fill)
+        else:
+            draw.rectangle(box, fill=fill)
+            draw.ellipse((x - 5, y - half - 6, x + 5, y - half + 4), fill=fill)

@@ -1,0 +1,158 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
+"""The arm at a desk, working a mouse to solve a puzzle on the screen."""
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+from PIL import ImageDraw
+
+from sims.arm import ArmEnv
+from sims.arm_looks import draw_colour
+from sims.base import FILM_SIZE, Policy
+from sims.raycast import texture_pixels
+from sims.screen import PUZZLES
+from sims.screen.desk import BUTTON, HOLD_HEIGHT, MOUSE, MOUSE_CENTRE, SCREEN, MouseSensor, desk
+from sims.screen.puzzle import Puzzle
+
+_GAINS = (700.0, 1000.0)  # pixels per metre
+_UNSEEN_GAINS = ((550.0, 680.0), (1020.0, 1200.0))
+_ARROW = np.array([(0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12)], np.float64)
+_CURSOR, _CURSOR_PRESSED = (255, 255, 255), (255, 150, 0)
+
+
+class ScreenEnv(ArmEnv):
+    """A mouse held by friction moves the cursor; pushing its shell down clicks.
+
+    The hand begins around the mouse with open fingers. Cameras: `screen` looks straight at the monitor, `desk` over
+    the arm's shoulder, `hand` at the mouse, and those of every world of the arm.
+    """
+
+    live_textures = (SCREEN,)
+    workspace = ((0.31, -0.19, 0.018), (0.59, 0.19, 0.2))
+
+    def __init__(
+        self,
+        puzzle: str,
+        variant: str = "train",
+        cameras: Sequence[str] = ("screen",),
+        image_size: int = 64,
+        max_env_steps: int = 200,
+        render_mode: str | None = None,
+    ):
+        """Build the desk.
+
+        Args:
+            puzzle: a task of `sims.screen.PUZZLES`.
+            variant: `train`, or `unseen` for other icons, fonts, layouts, gains, colours and light.
+            cameras, image_size, max_env_steps, render_mode: see `SimEnv`.
+        """
+        if puzzle not in PUZZLES:
+            nearest = difflib.get_close_matches(str(puzzle), PUZZLES, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"Unknown puzzle {puzzle!r}.{hint} Known: {', '.join(PUZZLES)}.")
+        module, name = PUZZLES[puzzle].split(":")
+        self._puzzle_class: type[Puzzle] = getattr(importlib.import_module(module), name)
+        super().__init__(
+            desk(),
+            task_name=f"screen-{puzzle}",
+            task=f"Solve the puzzle {puzzle} on the screen",
+            variant=variant,
+            cameras=cameras,
+            image_size=image_size,
+            max_env_steps=max_env_steps,
+            render_mode=render_mode,
+        )
+        self._pixels = texture_pixels(self.model, SCREEN)
+        self._mouse_body = self.model.body(MOUSE).id
+        self._mouse_joint = self.data.joint(MOUSE)
+        self._button = self.data.joint(BUTTON).qpos
+        self.puzzle = self._puzzle_class(np.random.default_rng(0), False)
+        self.mouse = MouseSensor(_GAINS[0], np.zeros(2), 0.0, 0.0)
+        self._num_clicks, self._error_sum = 0, 0.0
+
+    @property
+    def mouse_yaw(self) -> float:
+        """Turn of the mouse about the vertical, radians."""
+        matrix = self.data.xmat[self._mouse_body]
+        return float(np.arctan2(matrix[3], matrix[0]))
+
+    @property
+    def mouse_position(self) -> Float64[np.ndarray, " 3"]:
+        """Middle of the mouse's base, metres."""
+        return self.data.xpos[self._mouse_body].copy()
+
+    def render_frame(self, camera: str, size: int = FILM_SIZE) -> UInt8[np.ndarray, " size size 3"]:
+        """A picture from any camera, with the screen as it is now."""
+        picture = self.puzzle.picture().copy()
+        x, y = np.round(self.mouse.cursor)
+        fill = _CURSOR_PRESSED if self.mouse.is_pressed else _CURSOR
+        ImageDraw.Draw(picture).polygon([(x + dx, y + dy) for dx, dy in _ARROW], fill=fill, outline=(0, 0, 0))
+        self._pixels[:] = np.frombuffer(picture.tobytes(), np.uint8)
+        return super().render_frame(camera, size)
+
+    def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
+        """Grips the mouse, moves the cursor by feedback and clicks what the puzzle asks for."""
+        from sims.screen.expert import ScreenExpert
+
+        return ScreenExpert(self, rng)
+
+    def _draw_episode(self, rng: np.random.Generator) -> None:
+        is_unseen = self.variant == "unseen"
+        self.puzzle = self._puzzle_class(rng, is_unseen)
+        self.instruct(self.puzzle.instruction)
+        self._draw_looks(rng, is_unseen)
+        gain = rng.uniform(*(_UNSEEN_GAINS[int(rng.integers(2))] if is_unseen else _GAINS))
+        cursor = rng.uniform(16, 112, 2)
+        # As if the mouse had come from the middle of the pad, so that the whole screen is within the hand's reach.
+        left, forward = (64 - cursor) / gain
+        x, y = MOUSE_CENTRE + np.array([forward, left]) + rng.uniform(-0.015, 0.015, 2)
+        yaw = rng.uniform(-0.12, 0.12)
+        self._mouse_joint.qpos[:] = x, y, 0.005, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)
+        self.mouse = MouseSensor(gain, cursor, x, y)
+        self.place_hand((x + rng.uniform(-0.005, 0.005), y + rng.uniform(-0.01, 0.01), HOLD_HEIGHT), yaw)
+        self._num_clicks, self._error_sum = 0, 0.0
+
+    def _draw_looks(self, rng: np.random.Generator, is_unseen: bool) -> None:
+        looks = self.looks
+        looks.light(rng, is_unseen)
+        looks.paint("table", draw_colour(rng, value=(0.3, 0.45) if is_unseen else (0.5, 0.8)))
+        looks.paint("pad", draw_colour(rng, value=(0.5, 0.6) if is_unseen else (0.1, 0.25)))
+        looks.paint(MOUSE, draw_colour(rng, saturation=(0.5, 0.7) if is_unseen else (0.0, 0.2), value=(0.6, 0.9)))
+        looks.shake_camera(SCREEN, rng, 0.004, 0.015 if is_unseen else 0.005)
+
+    def _judge(self) -> tuple[float, bool, dict[str, Any]]:
+        puzzle, mouse, before = self.puzzle, self.mouse, self.puzzle.progress
+        was_pressed, goal = mouse.is_pressed, self.puzzle.goal()
+        x, y, z = self.mouse_position
+        mouse.read(x, y, z, self.mouse_yaw, float(self._button[0]))
+        if mouse.is_pressed != was_pressed:
+            answer = puzzle.press if mouse.is_pressed else puzzle.release
+            if mouse.is_pressed and goal is not None:
+                self._num_clicks += 1
+                self._error_sum += float(np.linalg.norm(mouse.cursor - goal.point))
+            puzzle.wrong_clicks += not answer(mouse.cursor.copy())
+        puzzle.tick(mouse.cursor.copy(), mouse.is_pressed)
+        metrics = {
+            "wrong_clicks": puzzle.wrong_clicks,
+            "progress": puzzle.progress,
+            "time_s": (self.elapsed_steps + 1) * self.control_dt,
+        }
+        if self._num_clicks:
+            metrics["cursor_error_px"] = self._error_sum / self._num_clicks
+        return puzzle.progress - before, puzzle.is_solved, {"metrics": metrics}
+
+    def _get_progress(self) -> Float64[np.ndarray, " progress"]:
+        mouse = self.mouse
+        own = [*mouse.cursor, mouse.x, mouse.y, mouse.is_pressed, self._num_clicks, self._error_sum]
+        return np.concatenate([own, self.puzzle.get_state()])
+
+    def _set_progress(self, progress: Float64[np.ndarray, " padded"]) -> None:
+        self.mouse.cursor = progress[:2].copy()
+        self.mouse.x, self.mouse.y, self.mouse.is_pressed = float(progress[2]), float(progress[3]), bool(progress[4])
+        self._num_clicks, self._error_sum = int(progress[5]), float(progress[6])
+        self.puzzle.set_state(progress[7:])

@@ -1,0 +1,101 @@
+"""Works the mouse: grips it, brings the cursor to the puzzle's next goal by feedback, and clicks or drags."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from sims.arm import MAX_MOVE
+from sims.arm_expert import ArmExpert, Style, Waypoint
+from sims.screen.desk import HOLD_HEIGHT, PRESS_DEPTH
+from sims.screen.puzzle import Goal
+
+_GRIPPED = 0.05  # metres between the fingers; the shell is 0.044 wide
+_GRAB_REACH = 0.02  # metres by which the hand may be off the mouse and still hold it
+
+
+class ScreenExpert(ArmExpert):
+    """One for all puzzles: each says itself what is to be done next (`Puzzle.goal`)."""
+
+    style = Style(speed=(0.2, 0.4), wobble=0.08, pause=0.06, slip=0.04)
+
+    def plan(self) -> Iterator[Waypoint]:
+        """Goal after goal, until the puzzle has none."""
+        while True:
+            if not self._is_holding:
+                yield from self._grab()
+            goal = self.env.puzzle.goal()
+            if goal is None or self.env.puzzle.is_locked:
+                return
+            yield from self._pursue(goal)
+
+    @property
+    def _is_holding(self) -> bool:
+        off = np.abs(self.env.hand_position[:2] - self.env.mouse_position[:2]).max()
+        return self.env.hand_opening < _GRIPPED and off < _GRAB_REACH
+
+    def _grab(self) -> Iterator[Waypoint]:
+        """Open, go down around the mouse along its own axes, close."""
+        at_mouse = self._over_mouse(HOLD_HEIGHT)
+        if np.abs(self.env.hand_position - at_mouse).max() > _GRAB_REACH:
+            yield Waypoint(self._over_mouse(0.12), yaw=self.env.mouse_yaw)
+            yield Waypoint(self._over_mouse(HOLD_HEIGHT), yaw=self.env.mouse_yaw, is_exact=True)
+        holding = Waypoint(
+            self.env.hand_position, grip=-1.0, max_steps=6, until=lambda: self._is_holding, is_exact=True, tolerance=0.0
+        )
+        yield holding
+
+    def _over_mouse(self, height: float) -> Float[np.ndarray, " 3"]:
+        return np.array([*self.env.mouse_position[:2], height])
+
+    def _pursue(self, goal: Goal) -> Iterator[Waypoint]:
+        """Move until the cursor is there, then change the button if the goal asks for it."""
+        height = HOLD_HEIGHT - PRESS_DEPTH if self.env.mouse.is_pressed else HOLD_HEIGHT
+        reach = goal.tolerance / self.env.mouse.gain
+        yield Waypoint(
+            lambda: self._for_cursor(height), grip=-1.0, tolerance=reach, max_steps=40, until=self._is_goal_gone(goal)
+        )
+        present = self.env.puzzle.goal()
+        if present is None or not present.click or not self._is_near(present):
+            return
+        is_pressed = self.env.mouse.is_pressed
+        yield self._switch(not is_pressed)
+        if not is_pressed and not present.pressed:
+            yield self._switch(False)
+
+    def _act(self) -> Float[np.ndarray, " 5"]:
+        """As a waypoint wants it, but with a steady height: a long way sideways must not delay it."""
+        action = super()._act()
+        if self._is_holding and not self._slip:
+            assert self._waypoint is not None
+            height = self._waypoint.target[2]
+            action[2] = (height - self.env.commanded_hand[2]) / MAX_MOVE + 0.3 * self._wobble[2]
+        return action
+
+    def _switch(self, down: bool) -> Waypoint:
+        """Push the shell down, still following the goal, or let it up where the hand is."""
+        here = np.array([*self.env.commanded_hand[:2], HOLD_HEIGHT])
+        place = (lambda: self._for_cursor(HOLD_HEIGHT - PRESS_DEPTH)) if down else here
+        is_done = lambda: self.env.mouse.is_pressed == down  # noqa: E731 - read as one line
+        return Waypoint(place, grip=-1.0, tolerance=0.0, max_steps=10, until=is_done, is_exact=True)
+
+    def _is_near(self, goal: Goal) -> bool:
+        return bool(np.linalg.norm(self.env.mouse.cursor - goal.point) <= goal.tolerance)
+
+    def _is_goal_gone(self, goal: Goal) -> Callable[[], bool]:
+        """A function that tells whether the puzzle now wants something else."""
+
+        def is_gone() -> bool:
+            present = self.env.puzzle.goal()
+            return present is None or present.click != goal.click or present.pressed != goal.pressed
+
+        return is_gone
+
+    def _for_cursor(self, height: float) -> Float[np.ndarray, " 3"]:
+        """Where the hand must be for the cursor to be at the goal."""
+        goal = self.env.puzzle.goal()
+        hand = self.env.hand_position
+        if goal is not None:
+            hand[:2] += self.env.mouse.way_to(goal.point, self.env.mouse_yaw)
+        hand[2] = height
+        return hand
