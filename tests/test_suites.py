@@ -1,6 +1,7 @@
 import pytest
 
 from unified.errors import UserError
+from unified.evaluation import episodes_of, suite_episodes
 from unified.suites import load_suite, suite_names
 
 GOOD = """
@@ -65,3 +66,24 @@ def test_a_missing_file_an_unknown_split_and_no_episodes_are_refused(tmp_path):
         suite.seeds("tset")
     with pytest.raises(UserError, match="at least 1"):
         suite.seeds("test", 0)
+
+
+def test_a_suite_can_be_made_of_others_which_keep_their_cameras_steps_and_seeds(tmp_path):
+    write(tmp_path / "two.yaml", GOOD)
+    text = f"include: [{tmp_path / 'two.yaml'}, metaworld-demo]\nepisodes_per_task: 3\ndescription: both\n"
+    with pytest.raises(UserError, match="MetaWorld-reach-v3 is listed twice"):
+        load_suite(write(tmp_path / "both.yaml", text))
+    write(tmp_path / "two.yaml", GOOD.replace("reach", "hammer"))
+    suite = load_suite(tmp_path / "both.yaml")
+    assert [part.name for part in suite.leaves] == ["two", "metaworld-demo"]
+    assert suite.groups["sims:MetaWorld-hammer-v3"] == "two"
+    episodes = suite_episodes(suite, "test")
+    assert len(episodes) == 3 * len(suite.tasks) == 3 * 7
+    assert [(episode.seed, episode.env_kwargs["cameras"]) for episode in episodes[:1]] == [(10, ["corner2"])]
+    assert {episode.seed for episode in episodes_of(suite.leaves[1], episodes)} == {10_000, 10_001, 10_002}
+
+
+def test_what_included_suites_say_of_themselves_cannot_be_said_again(tmp_path):
+    path = write(tmp_path / "bad.yaml", "include: [metaworld-demo]\nmax_env_steps: 5\n")
+    with pytest.raises(UserError, match="max_env_steps is the included suites' own"):
+        load_suite(path)

@@ -26,30 +26,38 @@ def suite_episodes(suite: Suite, split: str = "test", episodes_per_task: int | N
     Raises:
         UserError: for an unknown split or no episodes.
     """
-    seeds = suite.seeds(split, episodes_per_task)
-    return [Episode(task.env_id, seed, suite.env_kwargs) for task in suite.tasks for seed in seeds]
+    return [
+        Episode(task.env_id, seed, part.env_kwargs)
+        for part in suite.leaves
+        for task in part.tasks
+        for seed in part.seeds(split, episodes_per_task)
+    ]
 
 
-def with_films(episodes: Sequence[Episode], per_task: int, camera: str, size: int = 192) -> list[Episode]:
-    """The same episodes, the first `per_task` of each environment filmed."""
+def episodes_of(part: Suite, episodes: Sequence[Episode]) -> list[Episode]:
+    """Those that run in the environments of one part of a suite."""
+    return [episode for episode in episodes if episode.env_id in part.groups]
+
+
+def with_films(episodes: Sequence[Episode], per_task: int, size: int = 192) -> list[Episode]:
+    """The same episodes, the first `per_task` of each environment filmed from its first camera.
+
+    Raises:
+        UserError: if an environment was given no cameras.
+    """
     counts: dict[str, int] = {}
     marked: list[Episode] = []
     for episode in episodes:
         counts[episode.env_id] = counts.get(episode.env_id, 0) + 1
         wanted = counts[episode.env_id] <= per_task
-        marked.append(replace(episode, film=FilmRequest(camera, size)) if wanted else episode)
+        marked.append(replace(episode, film=FilmRequest(_film_camera(episode), size)) if wanted else episode)
     return marked
 
 
-def film_camera(suite: Suite) -> str:
-    """The camera films are made from: the first of the suite.
-
-    Raises:
-        UserError: if it names none.
-    """
-    cameras = suite.env_kwargs.get("cameras") or ()
+def _film_camera(episode: Episode) -> str:
+    cameras = episode.env_kwargs.get("cameras") or ()
     if not cameras:
-        raise UserError(f"Suite {suite.name} names no cameras in env_kwargs, so nothing can be filmed; use --films 0.")
+        raise UserError(f"{episode.env_id}: the suite names no cameras in env_kwargs; ask for no films (--films 0).")
     return str(cameras[0])
 
 
@@ -134,7 +142,7 @@ def clear_folder(folder: Path) -> None:
 
 
 def embodiment_of(suite: Suite) -> str:
-    """Name of the body that a suite moves.
+    """Name of the body that a plain suite moves.
 
     Raises:
         UserError: if its first environment cannot be made.

@@ -7,7 +7,7 @@ from typing import Any
 
 from unified.atomic import atomic_path
 from unified.episodes import Episode
-from unified.evaluation import embodiment_of
+from unified.evaluation import embodiment_of, episodes_of
 from unified.heldout import choose_windows, open_dataset
 from unified.model import UnifiedModel
 from unified.policies import PlanPolicy
@@ -72,13 +72,16 @@ def make_plans(
 ) -> list[dict[str, Any]]:
     """Films of the joint query: the picture that came with a plan beside what the plan then did.
 
+    Args:
+        suite: a plain one; of `episodes`, those in its environments are used.
+
     Returns:
         For the first `per_task` episodes of each environment: env_id, seed, success, steps_ahead, psnr and copy_psnr in
         dB, film (a path relative to `folder`).
     """
     policy = PlanPolicy(model, embodiment_of(suite), num_steps=num_steps, seed=seed)
     chosen: list[Episode] = []
-    for episode in episodes:
+    for episode in episodes_of(suite, episodes):
         if sum(other.env_id == episode.env_id for other in chosen) < per_task:
             chosen.append(replace(episode, film=None))
     results = run_episodes(chosen, policy, num_workers=0, envs_per_worker=4, max_env_steps=suite.max_env_steps)

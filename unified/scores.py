@@ -169,7 +169,8 @@ def action_scores(
                 clean = decoder.encode(replace(batch, action=batch.expert_action))
                 errors["policy_on_expert"].append(_masked_sums(guess - clean, keep))
     pooled = {name: torch.cat(parts).cpu().numpy() for name, parts in errors.items() if parts}
-    if "hold_state" in pooled and pooled["hold_state"][:, 0].sum() >= pooled["mean_predictor"][:, 0].sum():
+    mean, held = (pooled.get(name) for name in ("mean_predictor", "hold_state"))
+    if held is not None and mean is not None and _mse(held[None].sum(1))[0] >= _mse(mean[None].sum(1))[0]:
         del pooled["hold_state"]
     return {
         "windows": len(windows),

@@ -17,7 +17,9 @@ _KINDS: dict[str, tuple[type, str]] = {
     "max_env_steps": (int, "a positive number"),
     "episodes_per_task": (int, "a positive number"),
     "first_seed": (dict, "a mapping such as {train: 0, test: 10000}"),
+    "include": (list, "a list of suites such as [screen, games]"),
 }
+_OF_PARTS = ("tasks", "env_kwargs", "max_env_steps", "first_seed")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Suite:
         episodes_per_task: how many seeds of every task by default.
         first_seed: first environment seed of every split; the splits must not overlap.
         tasks: the environments, in the order of every table.
+        parts: the suites that this one is made of, each run with its own cameras, steps and seeds; empty for a plain
+            suite. Their names are the groups.
     """
 
     name: str
@@ -48,6 +52,12 @@ class Suite:
     max_env_steps: int = 250
     episodes_per_task: int = 20
     first_seed: Mapping[str, int] = field(default_factory=lambda: {"train": 0, "test": 10_000})
+    parts: tuple["Suite", ...] = ()
+
+    @property
+    def leaves(self) -> tuple["Suite", ...]:
+        """The plain suites inside: itself, or its parts."""
+        return self.parts or (self,)
 
     @property
     def groups(self) -> dict[str, str]:
@@ -96,20 +106,43 @@ def load_suite(name_or_path: str | Path) -> Suite:
 def _parse(values: object, path: Path) -> Suite:
     if not isinstance(values, Mapping):
         raise UserError(f"{path} must hold keys such as name and tasks, got {type(values).__name__}.")
-    allowed = {item.name: item for item in dataclasses.fields(Suite)}
+    allowed = {item.name for item in dataclasses.fields(Suite)} - {"parts"} | {"include"}
     for key in values:
         if key not in allowed:
             raise UserError(f"{path}: {unknown_name('key', str(key), allowed)}")
-    if not isinstance(values.get("tasks"), list) or not values["tasks"]:
+    if not isinstance(values.get("tasks", []), list) or not (values.get("tasks") or values.get("include")):
         raise UserError(f"{path}: tasks must be a list such as [{{env_id: 'sims:MetaWorld-reach-v3', group: easy}}].")
     for key, (kind, wanted) in _KINDS.items():
         value = values.get(key, kind(1) if kind is int else kind())
         if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 1):
             raise UserError(f"{path}: {key} must be {wanted}, got {value!r}.")
-    tasks = tuple(_parse_task(item, path) for item in values["tasks"])
-    suite = Suite(**{"name": path.stem, **values, "tasks": tasks})
+    suite = _compose(values, path) if "include" in values else _plain(values, path)
     _check_tasks(suite, path)
     return suite
+
+
+def _plain(values: Mapping[str, Any], path: Path) -> Suite:
+    tasks = tuple(_parse_task(item, path) for item in values["tasks"])
+    return Suite(**{"name": path.stem, **values, "tasks": tasks})
+
+
+def _compose(values: Mapping[str, Any], path: Path) -> Suite:
+    """A suite made of others; what they say about themselves cannot be said again here."""
+    for key in _OF_PARTS:
+        if key in values:
+            raise UserError(f"{path}: {key} is the included suites' own; leave it out beside include.")
+    parts = [leaf for name in values["include"] for leaf in load_suite(name).leaves]
+    if "episodes_per_task" in values:
+        parts = [dataclasses.replace(part, episodes_per_task=values["episodes_per_task"]) for part in parts]
+    return Suite(
+        name=values.get("name", path.stem),
+        description=values.get("description", ""),
+        tasks=tuple(SuiteTask(task.env_id, part.name) for part in parts for task in part.tasks),
+        max_env_steps=max(part.max_env_steps for part in parts),
+        episodes_per_task=max(part.episodes_per_task for part in parts),
+        first_seed=parts[0].first_seed,
+        parts=tuple(parts),
+    )
 
 
 def _parse_task(item: object, path: Path) -> SuiteTask:
@@ -126,6 +159,8 @@ def _check_tasks(suite: Suite, path: Path) -> None:
         if task.env_id in seen:
             raise UserError(f"{path}: {task.env_id} is listed twice.")
         seen.add(task.env_id)
+    if suite.parts:
+        return
     starts = sorted(suite.first_seed.values())
     for first, second in zip(starts, starts[1:], strict=False):
         if second - first < suite.episodes_per_task:

@@ -130,7 +130,7 @@ def test_a_folder_with_something_else_in_it_is_not_touched(tmp_path):
 
 
 def test_films_are_made_of_the_first_episodes_of_each_task(workshop):
-    episodes = with_films(suite_episodes(load_suite(workshop / "two.yaml")), 1, "corner2")
+    episodes = with_films(suite_episodes(load_suite(workshop / "two.yaml")), 1)
     assert [episode.film is not None for episode in episodes] == [True, False, True, False]
     assert episodes[0] == replace(
         Episode("sims:MetaWorld-reach-v3", 10_000, episodes[0].env_kwargs), film=episodes[0].film

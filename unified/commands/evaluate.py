@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: if the policy does not fit the suite, or an environment breaks.
     """
-    from unified.evaluation import clear_folder, collect_results, film_camera, save, suite_episodes, with_films
+    from unified.evaluation import clear_folder, collect_results, save, suite_episodes, with_films
     from unified.rendering import configure_rendering
     from unified.suites import load_suite
 
@@ -91,17 +91,17 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--{name} must not be negative, got {getattr(args, name)}.")
     configure_rendering()
     model = None if args.policy in BUILTIN_POLICIES else _load(args)
-    policy = args.policy if model is None else _make_policy(model, suite, args)
+    policies = [args.policy if model is None else _make_policy(model, part, args) for part in suite.leaves]
     folder = args.output or Path("runs") / f"evaluate-{_label(args.policy)}-{suite.name}"
     clear_folder(folder)
-    filmed = with_films(episodes, args.films, film_camera(suite)) if args.films else episodes
+    filmed = with_films(episodes, args.films) if args.films else episodes
     started = time.perf_counter()
-    results = _rollouts(filmed, policy, suite, args, folder, args.policy)
+    results = _rollouts(filmed, policies, suite, args, folder, args.policy)
     more: dict[str, Any] = {"duration_s": round(time.perf_counter() - started, 2)}
     baselines: dict[str, list[EpisodeResult]] = {}
     if model is not None:
         for name in filter(None, args.baselines.split(",")):
-            baselines[name] = _rollouts(episodes, name, suite, args, None, name)
+            baselines[name] = _rollouts(episodes, [name] * len(policies), suite, args, None, name)
         more |= _model_extras(model, suite, episodes, args, folder)
     command = shlex.join(["unified", *sys.argv[1:]])
     content = collect_results(suite, args.policy, results, args.seed, args.split, baselines, command, **more)
@@ -191,7 +191,11 @@ def _model_extras(
     more: dict[str, Any] = {"policy_settings": settings}
     if args.plans and "video" in model.decoders:
         with _Bar("plans", 1) as bar:
-            more["plans"] = make_plans(model, suite, episodes, folder, args.plans, args.num_steps, args.seed)
+            more["plans"] = [
+                plan
+                for part in suite.leaves
+                for plan in make_plans(model, part, episodes, folder, args.plans, args.num_steps, args.seed)
+            ]
             bar.advance()
     return {**more, "queries": _query_scores(model, args, folder)}
 
@@ -210,14 +214,22 @@ def _query_scores(model: "UnifiedModel", args: argparse.Namespace, folder: Path)
 
 
 def _rollouts(
-    episodes: Sequence[Episode], policy: Any, suite: Suite, args: argparse.Namespace, folder: Path | None, name: str
+    episodes: Sequence[Episode],
+    policies: Sequence[Any],
+    suite: Suite,
+    args: argparse.Namespace,
+    folder: Path | None,
+    name: str,
 ) -> list[EpisodeResult]:
-    from unified.evaluation import run_policy
+    """Run all episodes, part by part, with one policy for each part of the suite."""
+    from unified.evaluation import episodes_of, run_policy
 
+    results: list[EpisodeResult] = []
     with _Bar(_label(name), len(episodes)) as bar:
-        return run_policy(
-            episodes, policy, suite.max_env_steps, folder, args.workers, args.envs, lambda result: bar.advance(result)
-        )
+        for part, policy in zip(suite.leaves, policies, strict=True):
+            mine, steps = episodes_of(part, episodes), part.max_env_steps
+            results += run_policy(mine, policy, steps, folder, args.workers, args.envs, bar.advance)
+    return results
 
 
 class _Bar:

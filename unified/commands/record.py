@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from unified.atomic import write_text
+from unified.errors import UserError
 from unified.record import Plan, Progress, check_request, record
 from unified.recording.plan import Rules
 from unified.rendering import configure_rendering
@@ -83,6 +84,9 @@ def make_plan(args: argparse.Namespace) -> Plan:
         UserError: options that contradict each other.
     """
     suite = load_suite(args.suite) if args.suite else Suite("", tuple(SuiteTask(env_id) for env_id in args.env))
+    if suite.parts:
+        names = ", ".join(part.name for part in suite.parts)
+        raise UserError(f"Suite {suite.name} is made of others with cameras of their own; record each: {names}.")
     env_kwargs = {**suite.env_kwargs, "max_env_steps": args.max_env_steps or suite.max_env_steps}
     if args.cameras is not None:
         env_kwargs["cameras"] = args.cameras

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from unified.episodes import Episode, FilmRequest, Finished
+from unified.episodes import Episode, Finished
+from unified.errors import unknown_name
+from unified.evaluation import embodiment_of, episodes_of, with_films
 from unified.policies import ModelPolicy
+from unified.results import EpisodeResult
 from unified.rollout import run_episodes
-from unified.suites import load_suite
+from unified.suites import Suite, load_suite
 from unified.training.callbacks.average import averaged_weights
 from unified.training.callbacks.dashboard import add_film
 
@@ -47,18 +50,18 @@ class ClosedLoopEvaluation(pl.Callback):
         self.suite = load_suite(suite)
         self.every_n_steps, self.first_seed = every_n_steps, first_seed
         self.num_workers, self.n_action_steps, self.num_steps = num_workers, n_action_steps, num_steps
-        env_ids = tasks or [task.env_id for task in self.suite.tasks]
-        camera = next(iter(self.suite.env_kwargs.get("cameras", ())), None)
+        for env_id in tasks or ():
+            if env_id not in self.suite.groups:
+                raise unknown_name(f"task of suite {suite}", env_id, self.suite.groups)
         self._episodes = [
-            Episode(
-                env_id,
-                first_seed + number,
-                self.suite.env_kwargs,
-                FilmRequest(camera) if film and camera and number == 0 else None,
-            )
-            for env_id in env_ids
+            Episode(task.env_id, first_seed + number, part.env_kwargs)
+            for part in self.suite.leaves
+            for task in part.tasks
+            if tasks is None or task.env_id in tasks
             for number in range(episodes_per_task)
         ]
+        if film:
+            self._episodes = with_films(self._episodes, per_task=1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -73,24 +76,28 @@ class ClosedLoopEvaluation(pl.Callback):
     def _evaluate(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         average = averaged_weights(trainer)
         model: Any = pl_module.model
-        films: dict[int, Finished] = {}
-
-        def note(index: int, event: Finished) -> None:
-            if event.film is not None:
-                films[index] = event
-
+        films: dict[str, Finished] = {}
+        results: list[EpisodeResult] = []
         was_training = pl_module.training
         with average.averaged(pl_module) if average else nullcontext():
-            policy = ModelPolicy(
-                model, model.spec.embodiments[0].name, num_steps=self.num_steps, n_action_steps=self.n_action_steps
-            )
-            results = run_episodes(
-                self._episodes, policy, self.num_workers, max_env_steps=self.suite.max_env_steps, on_result=note
-            )
+            for part in self.suite.leaves:
+                mine = episodes_of(part, self._episodes)
+                if mine:
+                    results += self._run(model, part, mine, films)
         pl_module.train(was_training)
         self._log(trainer, [bool(result.success) for result in results], films)
 
-    def _log(self, trainer: pl.Trainer, successes: list[bool], films: dict[int, Finished]) -> None:
+    def _run(self, model: Any, part: Suite, episodes: list[Episode], films: dict[str, Finished]) -> list[EpisodeResult]:
+        body = embodiment_of(part)
+        policy = ModelPolicy(model, body, num_steps=self.num_steps, n_action_steps=self.n_action_steps)
+
+        def note(index: int, event: Finished) -> None:
+            if event.film is not None:
+                films[episodes[index].env_id] = event
+
+        return run_episodes(episodes, policy, self.num_workers, max_env_steps=part.max_env_steps, on_result=note)
+
+    def _log(self, trainer: pl.Trainer, successes: list[bool], films: dict[str, Finished]) -> None:
         by_task: dict[str, list[bool]] = defaultdict(list)
         for episode, success in zip(self._episodes, successes, strict=True):
             by_task[_short(episode.env_id)].append(success)
@@ -98,10 +105,9 @@ class ClosedLoopEvaluation(pl.Callback):
         values["sim/success_rate"] = sum(successes) / len(successes)
         for logger in trainer.loggers:
             logger.log_metrics(values, trainer.global_step)
-        for index, event in films.items():
-            request = self._episodes[index].film
-            if event.film is not None and request is not None:
-                add_film(trainer, f"sim/{_short(self._episodes[index].env_id)}", event.film, 10.0, trainer.global_step)
+        for env_id, event in films.items():
+            if event.film is not None:
+                add_film(trainer, f"sim/{_short(env_id)}", event.film, 10.0, trainer.global_step)
 
 
 def _short(env_id: str) -> str:
