@@ -45,6 +45,7 @@ class World:
         """
         self.scenario = scenario if weather is None else replace(scenario, weather=weather)
         self.vehicle = VehicleParameters()
+        self._place: tuple[int, np.ndarray | None, float] = (-1, None, 0.0)  # route_m, kept for the present state
         self._checksum = float(zlib.crc32(scenario.id.encode()))
         self.crowd = Crowd(scenario.actors, scenario.paths or (scenario.route,))
         self._crossing_m = self._crossings()
@@ -97,7 +98,9 @@ class World:
     @property
     def route_m(self) -> float:
         """Arc length of the ego's rear axle along the route."""
-        return float(self.scenario.route.project(self.ego[:2])[0])
+        if self._place[0] != self.time_step or self._place[1] is not self.ego:
+            self._place = (self.time_step, self.ego, float(self.scenario.route.project(self.ego[:2])[0]))
+        return self._place[2]
 
     @property
     def progress(self) -> float:
