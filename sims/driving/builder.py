@@ -131,13 +131,14 @@ def set_light(spec: mujoco.MjSpec, weather: Weather) -> None:
         height=128 * 6,
     )
     day = 1.0 - 0.93 * weather.darkness
-    sunshine = day * (1.0 - 0.75 * weather.rain) * float(np.clip(weather.fog_range_m / 300.0, 0.25, 1.0))
+    clearness = (1.0 - 0.75 * weather.rain) * float(np.clip(weather.fog_range_m / 300.0, 0.25, 1.0))
+    sunshine = day * clearness
     sun = spec.worldbody.add_light(name="sun", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
     sun.pos, sun.dir = [0.0, 0.0, 100.0], -sun_direction(weather)
     warmth = float(np.clip(1 - weather.sun_elevation / 0.3, 0.0, 1.0))
     sun.diffuse = 0.55 * sunshine * np.array([1.0, 1.0 - 0.15 * warmth, 1.0 - 0.4 * warmth])
     sun.ambient = sun.specular = [0.0, 0.0, 0.0]
-    spec.visual.headlight.ambient = [0.48 * day + 0.34 * weather.darkness] * 3
+    spec.visual.headlight.ambient = [(0.48 + 0.3 * (1 - clearness)) * day + 0.34 * weather.darkness] * 3
     spec.visual.headlight.diffuse = [0.30 * day + 0.30 * weather.darkness] * 3
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
     spec.stat.extent, spec.stat.center = EXTENT_M, [0.0, 0.0, 0.0]

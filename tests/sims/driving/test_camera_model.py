@@ -144,7 +144,7 @@ def test_ranges_of_rays_agree_with_depth_of_pixels(boxes, rig, camera):
 def test_the_range_image_of_flat_ground_is_a_closed_form():
     actors, table = ring(0)
     lidar = Lidar(rows=6, columns=90, elevation_deg=(-6.0, -20.0), position=(1.4, 0.0, 1.8))
-    scene, sensors = staged(RIGS["front1"], actors, table)
+    _, sensors = staged(RIGS["front1"], actors, table)
     ranges, classes = sensors.scan(lidar)
     expected = 1.8 / np.sin(np.radians(np.linspace(6.0, 20.0, 6)))
     ahead = ranges[:, 46:50]  # along the road
