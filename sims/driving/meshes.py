@@ -48,9 +48,8 @@ def flat(shape: shapely.Geometry, z: float, texture_m: float = 4.0) -> Mesh:
 
     It is cut along a grid: graphics libraries compute fog at the corners of triangles, so none may be large.
     """
-    parts = [part for part in _cut(shape) if part.geom_type == "Polygon" and part.area > 1e-4]
-    triangles = [triangle for part in parts for triangle in shapely.constrained_delaunay_triangles(part).geoms]
-    corners = np.array([np.asarray(shapely.normalize(item).exterior.coords)[:3] for item in triangles])
+    triangles = [triangle for part in _cut(shape) for triangle in shapely.constrained_delaunay_triangles(part).geoms]
+    corners = np.array([shapely.get_coordinates(item)[:3] for item in triangles])
     corners = corners.reshape(-1, 3, 2)
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     turned = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
@@ -58,7 +57,7 @@ def flat(shape: shapely.Geometry, z: float, texture_m: float = 4.0) -> Mesh:
     return Mesh(np.concatenate([corners, np.full((*corners.shape[:2], 1), z)], axis=2), corners / texture_m)
 
 
-def _cut(shape: shapely.Geometry) -> Sequence[shapely.Geometry]:
+def _cut(shape: shapely.Geometry) -> list[shapely.Polygon]:
     """The parts of an area in the cells of a grid."""
     if shapely.is_empty(shape):
         return []
@@ -68,7 +67,8 @@ def _cut(shape: shapely.Geometry) -> Sequence[shapely.Geometry]:
     cells = shapely.box(x, y, x + CELL_M, y + CELL_M)
     shapely.prepare(shape)
     cells = cells[shapely.intersects(shape, cells)]
-    return list(shapely.get_parts(shapely.intersection(cells, shape)))
+    parts = shapely.get_parts(shapely.intersection(cells, shape))
+    return [part for part in parts if isinstance(part, shapely.Polygon) and part.area > 1e-4]
 
 
 def block(

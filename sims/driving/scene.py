@@ -179,7 +179,7 @@ def _add_signals(spec: mujoco.MjSpec, road_map: RoadMap, working: set[str]) -> d
         lamps = found.setdefault(lane.signal, {lamp: [] for lamp in _LAMPS})
         for k, lamp in enumerate(_LAMPS):
             low = 6.4 - 0.8 * k
-            glass = block((-0.15, -0.36, low), (0.0, 0.36, low + 0.72))
+            glass = block((-0.02, -0.36, low), (0.0, 0.36, low + 0.72))
             add_mesh(spec, body, f"{name}.{lamp}", glass, SIGNAL_OFF[lamp], "lamp")
             lamps[lamp].append(f"{name}.{lamp}")
     return found

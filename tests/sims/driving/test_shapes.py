@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """Meshes are closed, look outwards, and fill the boxes that scores and conditions know."""
 
 import numpy as np

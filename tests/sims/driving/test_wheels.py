@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """The car on wheels against closed forms: turning below and beyond the limit of grip, braking, speeding up."""
 
 import mujoco
