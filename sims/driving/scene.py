@@ -175,11 +175,11 @@ def _add_signals(spec: mujoco.MjSpec, road_map: RoadMap, working: set[str]) -> d
         ]
         body.quat = [np.cos(heading / 2), 0.0, 0.0, np.sin(heading / 2)]
         name = f"signal.{len(taken)}"
-        add_mesh(spec, body, f"{name}.case", block((0.0, -0.5, 4.6), (0.3, 0.5, 7.2)), MATERIALS["pole"])
+        add_mesh(spec, body, f"{name}.case", block((0.0, -0.55, 4.6), (0.3, 0.55, 7.8)), MATERIALS["pole"])
         lamps = found.setdefault(lane.signal, {lamp: [] for lamp in _LAMPS})
         for k, lamp in enumerate(_LAMPS):
-            low = 6.4 - 0.8 * k
-            glass = block((-0.02, -0.36, low), (0.0, 0.36, low + 0.72))
+            low = 6.8 - 1.05 * k
+            glass = block((-0.02, -0.45, low), (0.0, 0.45, low + 0.9))
             add_mesh(spec, body, f"{name}.{lamp}", glass, SIGNAL_OFF[lamp], "lamp")
             lamps[lamp].append(f"{name}.{lamp}")
     return found

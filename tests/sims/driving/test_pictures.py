@@ -84,7 +84,7 @@ def test_traffic_lights_show_the_colour_of_their_phase():
     found = set()
     for seed in range(4):
         env.reset(seed=seed)
-        for _ in range(18):
+        for _ in range(25):
             env.step(np.zeros(2, np.float32))
         colour = env.world.lights[str(env.world.scenario.route.signal)]
         picture, size = env.picture("front", (256, 256)).astype(float), (256, 256)
