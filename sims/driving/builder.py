@@ -23,6 +23,7 @@ EXTENT_M, NEAR_M, FAR_M = 100.0, 0.1, 1200.0
 GROUND_Z, SIDEWALK_Z, ROAD_Z, CARPARK_Z, SLIPPERY_Z, PAINT_Z = -0.03, -0.02, 0.0, 0.005, 0.006, 0.01
 _PAINT = ("white_line", "yellow_line", "stop_line", "crosswalk")
 _MARGIN_M = 500.0
+CLEAR_M = 900.0  # how far one sees on a clear day: everything, so no fog is drawn
 
 
 @functools.lru_cache(maxsize=16)
@@ -158,5 +159,5 @@ def sun_direction(weather: Weather) -> np.ndarray:
 
 def fog_edges_m(weather: Weather) -> tuple[float, float]:
     """Where things begin to fade and where they are gone: by fog, rain, or beyond the reach of light at night."""
-    end = min(weather.fog_range_m, 900.0 - 600.0 * weather.rain, 900.0 - 780.0 * weather.darkness)
-    return 0.05 * end if end < 900.0 else 0.4 * end, end
+    end = min(weather.fog_range_m, CLEAR_M - 600.0 * weather.rain, CLEAR_M - 780.0 * weather.darkness)
+    return 0.05 * end, end
