@@ -13,6 +13,7 @@ from sims.driving.actors import (
     FROM,
     NUM_COLUMNS,
     PATH,
+    SEEN,
     SINCE_CHANGE,
     SPEED,
     TO,
@@ -56,7 +57,7 @@ class Crowd:
             row[[PATH, S, SPEED]] = actor.path, actor.s, actor.speed_mps
             row[FROM] = row[TO] = actor.offset_m
             row[ELAPSED] = row[DURATION] = 1.0
-            row[FIRED] = -1.0
+            row[FIRED] = row[SEEN] = -1.0
 
     def poses(self, time_step: int) -> Float64[np.ndarray, " actors 3"]:
         """Centre and heading of every actor."""
