@@ -21,9 +21,10 @@ MODES = ("idm", "constant", "replay", "still")
 TRIGGERS = ("time", "gap", "arrival")
 ACTIONS = ("change", "brake", "go")
 # Columns of the table that changes: path, arc length, speed, acceleration, sideways offset from/to and how far that is
-# done, seconds since the event fired (-1: not yet), seconds since the last change of lanes, whether the ego touched it.
-PATH, S, SPEED, ACCELERATION, FROM, TO, ELAPSED, DURATION, FIRED, SINCE_CHANGE, TOUCHED = range(11)
-NUM_COLUMNS = 11
+# done, when the event fired (s, -1: not yet), seconds since the last change of lanes, whether the ego touched it, and
+# the step at which the ego could first see it (-1: not yet).
+PATH, S, SPEED, ACCELERATION, FROM, TO, ELAPSED, DURATION, FIRED, SINCE_CHANGE, TOUCHED, SEEN = range(12)
+NUM_COLUMNS = 12
 MAX_ACTORS = 32
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from sims.driving.scores.scene import box_corners
+from sims.driving.scores.geometry import box_corners
 from sims.driving.verdict import ego_box
 from sims.driving.world import World
 

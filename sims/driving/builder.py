@@ -23,6 +23,7 @@ EXTENT_M, NEAR_M, FAR_M = 100.0, 0.1, 1200.0
 GROUND_Z, SIDEWALK_Z, ROAD_Z, CARPARK_Z, SLIPPERY_Z, PAINT_Z = -0.03, -0.02, 0.0, 0.005, 0.006, 0.01
 _PAINT = ("white_line", "yellow_line", "stop_line", "crosswalk")
 _MARGIN_M = 500.0
+CLEAR_M = 900.0  # how far one sees on a clear day: everything, so no fog is drawn
 
 
 @functools.lru_cache(maxsize=16)
@@ -131,13 +132,14 @@ def set_light(spec: mujoco.MjSpec, weather: Weather) -> None:
         height=128 * 6,
     )
     day = 1.0 - 0.93 * weather.darkness
-    sunshine = day * (1.0 - 0.75 * weather.rain) * float(np.clip(weather.fog_range_m / 300.0, 0.25, 1.0))
+    clearness = (1.0 - 0.75 * weather.rain) * float(np.clip(weather.fog_range_m / 300.0, 0.25, 1.0))
+    sunshine = day * clearness
     sun = spec.worldbody.add_light(name="sun", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
     sun.pos, sun.dir = [0.0, 0.0, 100.0], -sun_direction(weather)
     warmth = float(np.clip(1 - weather.sun_elevation / 0.3, 0.0, 1.0))
     sun.diffuse = 0.55 * sunshine * np.array([1.0, 1.0 - 0.15 * warmth, 1.0 - 0.4 * warmth])
     sun.ambient = sun.specular = [0.0, 0.0, 0.0]
-    spec.visual.headlight.ambient = [0.48 * day + 0.34 * weather.darkness] * 3
+    spec.visual.headlight.ambient = [(0.48 + 0.3 * (1 - clearness)) * day + 0.34 * weather.darkness] * 3
     spec.visual.headlight.diffuse = [0.30 * day + 0.30 * weather.darkness] * 3
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
     spec.stat.extent, spec.stat.center = EXTENT_M, [0.0, 0.0, 0.0]
@@ -157,5 +159,5 @@ def sun_direction(weather: Weather) -> np.ndarray:
 
 def fog_edges_m(weather: Weather) -> tuple[float, float]:
     """Where things begin to fade and where they are gone: by fog, rain, or beyond the reach of light at night."""
-    end = min(weather.fog_range_m, 900.0 - 600.0 * weather.rain, 900.0 - 780.0 * weather.darkness)
-    return 0.05 * end if end < 900.0 else 0.4 * end, end
+    end = min(weather.fog_range_m, CLEAR_M - 600.0 * weather.rain, CLEAR_M - 780.0 * weather.darkness)
+    return 0.05 * end, end

@@ -13,6 +13,7 @@ from sims.driving.actors import (
     FROM,
     NUM_COLUMNS,
     PATH,
+    SEEN,
     SINCE_CHANGE,
     SPEED,
     TO,
@@ -56,27 +57,31 @@ class Crowd:
             row[[PATH, S, SPEED]] = actor.path, actor.s, actor.speed_mps
             row[FROM] = row[TO] = actor.offset_m
             row[ELAPSED] = row[DURATION] = 1.0
-            row[FIRED] = -1.0
+            row[FIRED] = row[SEEN] = -1.0
 
     def poses(self, time_step: int) -> Float64[np.ndarray, " actors 3"]:
         """Centre and heading of every actor."""
         table = self.table
         poses = self.paths.at(table[:, PATH].astype(np.int64), table[:, S])
-        u = np.clip(table[:, ELAPSED] / table[:, DURATION], 0.0, 1.0)
-        span = table[:, TO] - table[:, FROM]
-        offset = table[:, FROM] + span * u**3 * (10 - 15 * u + 6 * u**2)
-        drift = span * 30 * u**2 * (1 - u) ** 2 / table[:, DURATION]
+        offset = table[:, TO].copy()
+        changing = np.flatnonzero(table[:, ELAPSED] < table[:, DURATION])
+        drift = np.zeros(len(changing))
+        if len(changing):
+            row = table[changing]
+            u, span = row[:, ELAPSED] / row[:, DURATION], row[:, TO] - row[:, FROM]
+            offset[changing] = row[:, FROM] + span * u**3 * (10 - 15 * u + 6 * u**2)
+            drift = np.arctan(span * 30 * u**2 * (1 - u) ** 2 / row[:, DURATION] / np.maximum(row[:, SPEED], 2.0))
         poses[:, 0] -= offset * np.sin(poses[:, 2])
         poses[:, 1] += offset * np.cos(poses[:, 2])
-        poses[:, 2] += np.arctan(drift / np.maximum(table[:, SPEED], 2.0))
+        poses[changing, 2] += drift
         for index in np.flatnonzero(self.is_mode["replay"]):
             log = self.actors[index].poses
             poses[index] = log[min(time_step, len(log) - 1), :3]  # pyright: ignore[reportArgumentType, reportOptionalSubscript]
         return poses
 
-    def view(self, time_step: int) -> ActorTable:
-        """Everybody as others see them."""
-        poses, table = self.poses(time_step), self.table
+    def view(self, time_step: int, poses: Float64[np.ndarray, " actors 3"] | None = None) -> ActorTable:
+        """Everybody as others see them; `poses` saves computing them again."""
+        poses, table = self.poses(time_step) if poses is None else poses, self.table
         return ActorTable(
             self.kind,
             poses[:, 0],
@@ -104,6 +109,7 @@ class Crowd:
         time_step: int,
         dt_s: float,
         grip_mps2: float,
+        poses: Float64[np.ndarray, " actors 3"] | None = None,
     ) -> None:
         """Advance everybody by one control step, all looking at the same instant.
 
@@ -114,10 +120,11 @@ class Crowd:
             time_step: of the instant that everybody looks at.
             dt_s: seconds to advance.
             grip_mps2: friction times gravity: nobody brakes harder.
+            poses: of this instant, if they are known.
         """
         if not self.actors:
             return
-        situation = Situation(self, self.poses(time_step), ego)
+        situation = Situation(self, self.poses(time_step) if poses is None else poses, ego)
         self._fire_events(situation, arrival_s, time_step * dt_s)
         self._change_lanes(situation)
         acceleration = followed_acceleration(self, situation, colours)

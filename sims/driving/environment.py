@@ -58,7 +58,7 @@ class DrivingEnv(SimEnv):
         rig: str = "front1",
         cameras: Sequence[str] | None = None,
         image_size: int = 64,
-        max_env_steps: int = 400,
+        max_env_steps: int = 500,
         render_mode: str | None = None,
         scenario: str | None = None,
         ego: str = "bicycle",
@@ -184,7 +184,8 @@ class DrivingEnv(SimEnv):
         self.world.step(self._next_ego(action.astype(np.float64)))
         self._show()
         reward = self.world.progress - progress - float(failure is None and self.world.failure is not None)
-        return reward, self.world.is_success, self._facts()
+        is_in_time = self.world.time_s <= self.world.scenario.duration_s or self._is_success
+        return reward, self.world.is_success and is_in_time, self._facts()
 
     def _next_ego(self, action: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, " 11"]:
         """State of the car after a control step."""

@@ -63,8 +63,9 @@ class Situation:
 
     def leader(self, index: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gap from bumper to bumper and speed of the leader of each actor, were it on that path."""
-        mine = self.across[path, index]
-        target = np.where(path == self.crowd.table[index, PATH], self.crowd.table[index, TO], 0.0)
+        is_own = path == self.crowd.table[index, PATH]
+        mine = np.where(is_own, self.across[path, index], 0.0)
+        target = np.where(is_own, self.crowd.table[index, TO], 0.0)
         half = self.crowd.width[index] / 2
         inside = self.ahead(index, path, np.minimum(mine, target) - half, np.maximum(mine, target) + half)
         rear = self.s[path] - self.half_length[path]

@@ -39,12 +39,13 @@ def forecast(world: World, ego: Float[np.ndarray, " time 11"]) -> Forecast:
     boxes_then, speeds, present, colours = [], [], [], []
     for step in range(len(ego)):
         now = world.time_step + step
-        view = crowd.view(now)
+        poses = crowd.poses(now)
+        view = crowd.view(now, poses)
         boxes_then.append(view.boxes)
         speeds.append(view.speed)
         present.append(view.present)
         colours.append(world.scenario.lights.at(now * CONTROL_DT_S))
         arrival = world.arrivals(float(places[step]), float(ego[step, VX]))
-        crowd.step(boxes[step], arrival, colours[-1], now, CONTROL_DT_S, grip)
+        crowd.step(boxes[step], arrival, colours[-1], now, CONTROL_DT_S, grip, poses)
     crowd.table[:] = kept
     return Forecast(np.stack(boxes_then), np.stack(speeds), np.stack(present), tuple(colours))

@@ -27,7 +27,7 @@ def through_the_lens(
     time_step: int,
     sees_sun: bool,
 ) -> UInt8[np.ndarray, " height width 3"]:
-    """The picture as this weather leaves it; on a clear day it is the same.
+    """The picture as this weather leaves it.
 
     Args:
         frame: as it was drawn.
@@ -38,8 +38,6 @@ def through_the_lens(
         sees_sun: whether nothing stands between the camera and the sun.
     """
     glare = _glare_strength(weather) if sees_sun else 0.0
-    if weather.darkness == 0 and weather.rain == 0 and glare == 0:
-        return frame
     picture = frame.astype(np.float32)
     if weather.darkness > 0:
         picture = _lit(picture, camera, weather.darkness)
@@ -48,6 +46,11 @@ def through_the_lens(
     if weather.rain > 0:
         _rain(picture, weather.rain, np.random.default_rng([time_step, *camera.name.encode()]))
     return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def is_plain(weather: Weather) -> bool:
+    """Whether this weather leaves pictures as they were drawn."""
+    return weather.darkness == 0 and weather.rain == 0 and _glare_strength(weather) == 0
 
 
 def _lit(picture: Float32[np.ndarray, " h w 3"], camera: Camera, darkness: float) -> Float32[np.ndarray, " h w 3"]:

@@ -7,6 +7,8 @@ import numpy as np
 import shapely
 from jaxtyping import Float, Float64, Int
 
+CELL_M = 8.0
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -42,15 +44,31 @@ def joined(meshes: Sequence[Mesh]) -> Mesh:
 
 
 def flat(shape: shapely.Geometry, z: float, texture_m: float = 4.0) -> Mesh:
-    """A horizontal area seen from above; the texture repeats every `texture_m` metres."""
-    parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon" and part.area > 1e-4]
-    triangles = [triangle for part in parts for triangle in shapely.constrained_delaunay_triangles(part).geoms]
-    corners = np.array([np.asarray(shapely.normalize(item).exterior.coords)[:3] for item in triangles])
+    """A horizontal area seen from above; the texture repeats every `texture_m` metres.
+
+    It is cut along a grid: graphics libraries compute fog at the corners of triangles, so none may be large.
+    """
+    triangles = [triangle for part in _cut(shape) for triangle in shapely.constrained_delaunay_triangles(part).geoms]
+    corners = np.array([shapely.get_coordinates(item)[:3] for item in triangles])
     corners = corners.reshape(-1, 3, 2)
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     turned = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
     corners = np.where((turned < 0)[:, None, None], corners[:, ::-1], corners)[np.abs(turned) > 1e-9]
     return Mesh(np.concatenate([corners, np.full((*corners.shape[:2], 1), z)], axis=2), corners / texture_m)
+
+
+def _cut(shape: shapely.Geometry) -> list[shapely.Polygon]:
+    """The parts of an area in the cells of a grid."""
+    if shapely.is_empty(shape):
+        return []
+    low_x, low_y, high_x, high_y = (np.floor(edge / CELL_M) for edge in shapely.bounds(shape))
+    columns, rows = np.meshgrid(np.arange(low_x, high_x + 1), np.arange(low_y, high_y + 1))
+    x, y = columns.ravel() * CELL_M, rows.ravel() * CELL_M
+    cells = shapely.box(x, y, x + CELL_M, y + CELL_M)
+    shapely.prepare(shape)
+    cells = cells[shapely.intersects(shape, cells)]
+    parts = shapely.get_parts(shapely.intersection(cells, shape))
+    return [part for part in parts if isinstance(part, shapely.Polygon) and part.area > 1e-4]
 
 
 def block(
@@ -109,12 +127,12 @@ def regular(sides: int, radius: float) -> Float64[np.ndarray, " sides 2"]:
 
 
 def ball(radii: tuple[float, float, float], z: float) -> Mesh:
-    """A round body of 32 flat faces about the vertical axis, its middle at height z."""
-    rings = [(-1.0, 0.0), (-0.5, 0.87), (0.5, 0.87), (1.0, 0.0)]
-    angles = np.arange(8) * np.pi / 4
+    """A round body of 24 flat faces about the vertical axis, its middle at height z."""
+    sides, rings = 6, [(-1.0, 0.0), (-0.5, 0.87), (0.5, 0.87), (1.0, 0.0)]
+    angles = np.arange(sides) * 2 * np.pi / sides
     circle = np.column_stack([np.cos(angles), np.sin(angles)])
-    levels = [np.column_stack([circle * wide, np.full(8, high)]) for high, wide in rings]
-    k, after = np.arange(8), (np.arange(8) + 1) % 8
+    levels = [np.column_stack([circle * wide, np.full(sides, high)]) for high, wide in rings]
+    k, after = np.arange(sides), (np.arange(sides) + 1) % sides
     low, one, two, high = levels
     triangles = [
         np.stack([low[k], one[after], one[k]], axis=1),

@@ -60,8 +60,8 @@ class Path:
     def project(self, xy: Float[np.ndarray, " *batch 2"]) -> tuple[np.ndarray, np.ndarray]:
         """Arc length and distance to the left of the nearest point of the line."""
         xy = np.asarray(xy, np.float64)
-        gap = (xy[..., None, :] - self.points[:, :2]) ** 2
-        nearest = np.argmin(gap[..., 0] + gap[..., 1], axis=-1)
+        line = self.points[:, :2]
+        nearest = np.argmin((line**2).sum(axis=1) - 2 * (xy @ line.T), axis=-1)
         return self._refine(xy, nearest)
 
     def _refine(self, xy: np.ndarray, nearest: Int[np.ndarray, " *batch"]) -> tuple[np.ndarray, np.ndarray]:

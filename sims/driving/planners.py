@@ -25,6 +25,7 @@ REPLAN = 5
 _SPEEDS = (1.0, 0.8, 0.6, 0.4, 0.2)
 _OFFSETS_M = (0.6, 1.2, 2.0, 3.5)
 _STAY_BONUS = 0.02
+_RANGE_M = 120.0  # who never comes nearer within the forecast can't be met
 _LATE_COLLISION = 0.3  # what is left of a score when a collision comes after the scored four seconds
 
 
@@ -146,9 +147,10 @@ def _scene(world: World, others: Forecast) -> ScoredScene:
     """The forecast as the scores take it."""
     direction = np.stack([np.cos(others.boxes[..., 2]), np.sin(others.boxes[..., 2])], axis=-1)
     velocity = others.speed[..., None] * direction
+    near = np.hypot(*(others.boxes[..., :2] - world.ego[:2]).transpose(2, 0, 1)).min(axis=0) < _RANGE_M
     tracks = tuple(
-        Track(str(k), KINDS[actor.kind][1], others.boxes[:, k], velocity[:, k], others.present[:, k])
-        for k, actor in enumerate(world.scenario.actors)
+        Track(str(k), KINDS[world.scenario.actors[k].kind][1], others.boxes[:, k], velocity[:, k], others.present[:, k])
+        for k in np.flatnonzero(near)
     )
     return ScoredScene(scored_map(world.scenario, list(others.colours)), tracks, world.scenario.route.points)
 

@@ -150,13 +150,22 @@ def _wanted_acceleration(
     return np.clip(wanted, -9.5, EGO_DRIVER.acceleration_mps2)
 
 
+def _projected(course: Course, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Arc length and distance to the left of boxes (time, actors, 5); what stands still is looked up once."""
+    s, across = np.empty(boxes.shape[:2]), np.empty(boxes.shape[:2])
+    moves = (boxes != boxes[0]).any(axis=(0, 2))
+    s[:, moves], across[:, moves] = course.path.project(boxes[:, moves, :2])
+    s[:, ~moves], across[:, ~moves] = course.path.project(boxes[0, ~moves, :2])
+    return s, across
+
+
 class _Traffic:
     """The forecast seen along the route."""
 
     def __init__(self, course: Course, others: Forecast):
         self._course, self._others = course, others
         boxes = others.boxes
-        self._s, self._across = course.path.project(boxes[..., :2])
+        self._s, self._across = _projected(course, boxes)
         angle = boxes[..., 2] - course.path.at(self._s)[..., 2]
         cos, sin = np.cos(angle), np.sin(angle)
         self._half_length = 0.5 * (np.abs(cos) * boxes[..., 3] + np.abs(sin) * boxes[..., 4])

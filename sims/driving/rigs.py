@@ -7,6 +7,7 @@ not drawn in its cameras.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64
@@ -36,7 +37,7 @@ class Camera:
     fov_deg: float
     resolution: tuple[int, int] = (128, 256)
 
-    @property
+    @cached_property
     def rotation(self) -> Float64[np.ndarray, " 3 3"]:
         """Columns: the camera's x, y and z axes in the vehicle frame."""
         yaw, pitch = np.radians((self.yaw_deg, self.pitch_deg))

@@ -80,7 +80,7 @@ class Scene:
         add_materials(spec)
         set_light(spec, self.weather)
         classes = add_static(spec, scenario.road_map, slippery_shapes(scenario))
-        self._signals = _add_signals(spec, scenario.road_map)
+        self._signals = _add_signals(spec, scenario.road_map, set(scenario.lights.at(0.0)))
         self._add_actors(spec)
         _add_ego(spec, vehicle, cameras, ego)
         self.model = spec.compile()
@@ -151,15 +151,15 @@ def slippery_shapes(scenario: Scenario) -> list[shapely.Polygon]:
     return shapes
 
 
-def _add_signals(spec: mujoco.MjSpec, road_map: RoadMap) -> dict[str, dict[str, list[str]]]:
-    """A head over the road for every connector with a light; returns the lamps by group and colour.
+def _add_signals(spec: mujoco.MjSpec, road_map: RoadMap, working: set[str]) -> dict[str, dict[str, list[str]]]:
+    """A head over the road for every connector whose light works; returns the lamps by group and colour.
 
     It hangs over the middle of the intersection, as on span wires: there it is seen from far and from the stop line.
     """
     found: dict[str, dict[str, list[str]]] = {}
     taken: set[tuple[str, int, int]] = set()
     for lane in road_map.lanes.values():
-        if lane.signal is None:
+        if lane.signal is None or lane.signal not in working:
             continue
         x, y, heading = lane.centreline[0]
         place = (lane.signal, round(x), round(y))
@@ -175,11 +175,11 @@ def _add_signals(spec: mujoco.MjSpec, road_map: RoadMap) -> dict[str, dict[str, 
         ]
         body.quat = [np.cos(heading / 2), 0.0, 0.0, np.sin(heading / 2)]
         name = f"signal.{len(taken)}"
-        add_mesh(spec, body, f"{name}.case", block((0.0, -0.5, 4.6), (0.3, 0.5, 7.2)), MATERIALS["pole"])
+        add_mesh(spec, body, f"{name}.case", block((0.0, -0.55, 4.6), (0.3, 0.55, 7.8)), MATERIALS["pole"])
         lamps = found.setdefault(lane.signal, {lamp: [] for lamp in _LAMPS})
         for k, lamp in enumerate(_LAMPS):
-            low = 6.4 - 0.8 * k
-            glass = block((-0.15, -0.36, low), (0.0, 0.36, low + 0.72))
+            low = 6.8 - 1.05 * k
+            glass = block((-0.02, -0.45, low), (0.0, 0.45, low + 0.9))
             add_mesh(spec, body, f"{name}.{lamp}", glass, SIGNAL_OFF[lamp], "lamp")
             lamps[lamp].append(f"{name}.{lamp}")
     return found

@@ -12,7 +12,7 @@ from sims.driving.surfaces import Surfaces
 HOUSE_COLOURS = 4
 _CLEARANCE_M = {"house": 12.0, "tree": 4.5}  # from the asphalt to the middle
 _REACH_M = {"house": 45.0, "tree": 22.0}
-_SPACING_M = {"house": 11.0, "tree": 6.0}  # mean distance along the roads
+_SPACING_M = {"house": 11.0, "tree": 5.0}  # mean distance along the roads
 
 
 def scenery(surfaces: Surfaces) -> dict[str, Mesh]:
@@ -33,7 +33,7 @@ def scenery(surfaces: Surfaces) -> dict[str, Mesh]:
         if any(shapely.Point(x, y).within(ground) for ground in taken):
             continue
         height, radius = rng.uniform(3.5, 7.0), rng.uniform(1.0, 1.9)
-        trunks.append(prism(regular(5, 0.16), 2, -0.1, 0.5 * height).moved(x, y))
+        trunks.append(prism(regular(3, 0.18), 2, -0.1, 0.5 * height).moved(x, y))
         crowns.append(ball((radius, radius, 0.32 * height), 0.68 * height).moved(x, y))
     named = {f"house{k}": joined(houses[k]) for k in range(HOUSE_COLOURS)}
     named |= {"trunk": joined(trunks), "crown": joined(crowns)}
@@ -45,7 +45,7 @@ def _places(surfaces: Surfaces, what: str, rng: np.random.Generator) -> Iterator
     asphalt = surfaces.asphalt
     shapely.prepare(asphalt)
     for lane in surfaces.road_map.lanes.values():
-        if lane.is_connector:
+        if lane.is_connector or lane.right is not None:
             continue
         count = max(1, round(lane.length_m / _SPACING_M[what]))
         for row in rng.choice(len(lane.centreline), count):

@@ -11,8 +11,8 @@ from jaxtyping import Float32, Float64, Int32, UInt8
 from sims.camera import CameraView, Size, height_and_width
 from sims.driving import conditions
 from sims.driving.actors import ActorTable
-from sims.driving.builder import OWN, sun_direction, surfaces_of
-from sims.driving.lens import through_the_lens
+from sims.driving.builder import CLEAR_M, OWN, fog_edges_m, sun_direction, surfaces_of
+from sims.driving.lens import is_plain, through_the_lens
 from sims.driving.lidar import Lidar, cast
 from sims.driving.projection import View
 from sims.driving.rigs import Camera
@@ -61,8 +61,10 @@ class Sensors:
         self, frame: UInt8[np.ndarray, " height width 3"], camera: str, time_step: int
     ) -> UInt8[np.ndarray, " height width 3"]:
         """A picture that was drawn, as weather leaves it."""
-        view = self.view(camera, frame.shape[:2])
         weather = self._scene.weather
+        if is_plain(weather):
+            return frame
+        view = self.view(camera, frame.shape[:2])
         return through_the_lens(frame, self._cameras[camera], view, weather, time_step, self._sees_sun(view))
 
     def truth(self, camera: str, size: Size) -> Truth:
@@ -84,7 +86,8 @@ class Sensors:
     def renderer(self) -> Renderer:
         """Opened at the first picture."""
         if self._renderer is None:
-            self._renderer = make_renderer(self._scene.model, self._supersample, simplifies=False, has_fog=True)
+            has_fog = fog_edges_m(self._scene.weather)[1] < CLEAR_M
+            self._renderer = make_renderer(self._scene.model, self._supersample, simplifies=False, has_fog=has_fog)
         return self._renderer
 
     def close(self) -> None:

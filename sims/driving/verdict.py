@@ -9,7 +9,8 @@ from jaxtyping import Float, Float64
 
 from sims.driving.lights import RED
 from sims.driving.roads import RoadMap
-from sims.driving.scores.scene import HEADING, VX, VehicleParameters, X, Y, box_corners
+from sims.driving.scores.geometry import box_corners
+from sims.driving.scores.scene import HEADING, VX, VehicleParameters, X, Y
 
 _SEAM_M = 1e-3
 _STOPPED_MPS = 0.05

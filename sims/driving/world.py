@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Float64
 
-from sims.driving.actors import MAX_ACTORS, NUM_COLUMNS, TOUCHED, ActorTable
+from sims.driving.actors import MAX_ACTORS, NUM_COLUMNS, SEEN, TOUCHED, ActorTable
 from sims.driving.crowd import Crowd
 from sims.driving.record import Record
 from sims.driving.roads import RoadMap
 from sims.driving.scenario import Scenario
-from sims.driving.scores.scene import STATE_SIZE, VX, ScoredScene, VehicleParameters
+from sims.driving.scores.scene import HEADING, STATE_SIZE, VX, ScoredScene, VehicleParameters, X, Y
 from sims.driving.vehicle import CONTROL_DT_S, GRAVITY_MPS2, ego_state, step_bicycle
 from sims.driving.verdict import ego_box, is_at_fault, is_off_road, runs_red, touched
+from sims.driving.visibility import visible
 from sims.driving.weather import Weather
 
 # Head of the state vector; the ego's state and the actors' table follow.
@@ -21,6 +22,8 @@ _SCENARIO, _STEP, _AT_FAULT, _OFF_ROAD, _RAN_RED, _BAD_STEP, _BAD_ACTOR, _FURTHE
 _HEAD = 8
 STATE_VECTOR_SIZE = _HEAD + STATE_SIZE + MAX_ACTORS * NUM_COLUMNS
 _ROUNDING = 1e-6
+_EYE_M = 1.5  # ahead of the rear axle
+_SIGHT_M = 150.0
 
 
 class World:
@@ -45,6 +48,7 @@ class World:
         """
         self.scenario = scenario if weather is None else replace(scenario, weather=weather)
         self.vehicle = VehicleParameters()
+        self._place: tuple[int, np.ndarray | None, float] = (-1, None, 0.0)  # route_m, kept for the present state
         self._checksum = float(zlib.crc32(scenario.id.encode()))
         self.crowd = Crowd(scenario.actors, scenario.paths or (scenario.route,))
         self._crossing_m = self._crossings()
@@ -97,7 +101,9 @@ class World:
     @property
     def route_m(self) -> float:
         """Arc length of the ego's rear axle along the route."""
-        return float(self.scenario.route.project(self.ego[:2])[0])
+        if self._place[0] != self.time_step or self._place[1] is not self.ego:
+            self._place = (self.time_step, self.ego, float(self.scenario.route.project(self.ego[:2])[0]))
+        return self._place[2]
 
     @property
     def progress(self) -> float:
@@ -131,6 +137,12 @@ class World:
         """Success, failure or out of time."""
         return self.failure is not None or self.is_success or self.time_s >= self.scenario.duration_s
 
+    @property
+    def seen_s(self) -> Float64[np.ndarray, " actors"]:
+        """When the ego could first see each actor, by straight rays and within the range of fog; NaN: not yet."""
+        step = self.crowd.table[:, SEEN]
+        return np.where(step >= 0, step * CONTROL_DT_S, np.nan)
+
     def reset(self) -> None:
         """Back to the start."""
         pose = self.scenario.route.at(np.array(self.scenario.start_m))
@@ -140,6 +152,7 @@ class World:
         self._head = np.zeros(_HEAD)
         self._head[_BAD_ACTOR], self._head[_FURTHEST] = -1.0, self.scenario.start_m
         self._begin_record()
+        self._look(self.actors)
 
     def step(self, control_or_ego: Float[np.ndarray, " size"]) -> None:
         """Advance by 0.1 s under a control (steer, acceleration), or with the ego's next state given from outside.
@@ -222,6 +235,7 @@ class World:
         """Note what went wrong in this step."""
         view, lights = self.actors, self.lights
         self.record.add(self.ego, view, lights)
+        self._look(view)
         box = ego_box(self.ego, self.vehicle)
         self._head[_FURTHEST] = max(self._head[_FURTHEST], self.route_m)
         for index in touched(box, view.boxes):
@@ -234,6 +248,14 @@ class World:
             self._blame(_OFF_ROAD)
         if lights and runs_red(self.scenario.road_map, self.scenario.route_lanes, box, lights):
             self._blame(_RAN_RED)
+
+    def _look(self, view: ActorTable) -> None:
+        """Note who comes into sight of somebody behind the windscreen."""
+        unseen = self.crowd.table[:, SEEN] < 0
+        if unseen.any():
+            eye = self.ego[[X, Y]] + _EYE_M * np.array([np.cos(self.ego[HEADING]), np.sin(self.ego[HEADING])])
+            in_sight = visible(eye, view.boxes, view.height, min(_SIGHT_M, self.weather.fog_range_m))
+            self.crowd.table[unseen & in_sight & view.present, SEEN] = self.time_step
 
     def _blame(self, column: int, actor: int = -1) -> None:
         if self.failure is None:

@@ -56,7 +56,7 @@ def raw_frame(env: Any, size: int) -> Callable[[], Any]:
     """The bare MuJoCo calls that draw one camera at the size our renderer draws at, without anything around them."""
     renderer = GLRenderer(env.model)
     drawn = size * renderer.supersample
-    context = renderer._activated(is_detailed=False, size=drawn)
+    context = renderer._activated(is_detailed=False, size=(drawn, drawn))
     camera, option = env.views["corner2"].to_mujoco(env.model), mujoco.MjvOption()
     scene = mujoco.MjvScene(env.model, maxgeom=1000)
     rect, pixels = mujoco.MjrRect(0, 0, drawn, drawn), np.empty((drawn, drawn, 3), np.uint8)

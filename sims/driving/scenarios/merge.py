@@ -19,6 +19,7 @@ def _build(road_map: RoadMap, rng: np.random.Generator, difficulty: float) -> Sc
     ahead = along(route, _RAMP_M, main) + float(rng.uniform(-30.0, 30.0))
     cars = column(rng, 1, 3.0, ahead, gaps, float(rng.uniform(13.0, 17.0)))
     cars += column(rng, 2, 60.0, ahead, (40.0, 60.0), 18.0)
+    cars = [car.moved(beside=(1, 2)) for car in cars]  # they may make room, or overtake
     goal = _RAMP_M + 200.0
     lanes = {"ramp.f0", *(f"{part}.f{k}" for part in ("before", "along", "after") for k in range(2)), "along.f2"}
     return scenario(

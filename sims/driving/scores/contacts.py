@@ -52,26 +52,50 @@ def collisions(
     tracks: Sequence[Track],
     track_polygons: np.ndarray,
 ) -> list[Contact]:
-    """First collision of each proposal with each track, judged.
+    """First collision of each proposal with each track, as NAVSIM judges it.
 
-    At fault are contacts with a stopped track, with the front bumper, and from the side while the ego is in several
-    lanes or off the road. Whether a track is stopped is read from the step at which it first appears, as NAVSIM does.
+    Exposed is an ego in several lanes or off the road. Whether a track is stopped is read from the step at which it
+    first appears, and its bearing is that of its polygon's centroid.
 
     Source: NAVSIM, `PDMScorer._calculate_no_at_fault_collision`, `get_collision_type`.
+    """
+    exposed = areas.multiple_lanes | areas.non_drivable
+    return judged_collisions(states, place, exposed, tracks, track_polygons, stopped_at_first_sight=True)
+
+
+def judged_collisions(
+    states: Float64[np.ndarray, " proposals time 11"],
+    place: Footprint,
+    exposed: Bool[np.ndarray, " proposals time"],
+    tracks: Sequence[Track],
+    track_polygons: np.ndarray,
+    stopped_at_first_sight: bool = False,
+) -> list[Contact]:
+    """First collision of each proposal with each track.
+
+    At fault are contacts with a stopped track, with the front bumper, and from the side while the ego is exposed.
+    Otherwise (nuPlan's own reading) a track is stopped if it is so at the moment of contact.
     """
     if not tracks:
         return []
     steps = states.shape[1]
-    hits = _touching(place.polygons[:, None, :], track_polygons[None, :, :steps])
+    hits = touching(place.polygons[:, None, :], track_polygons[None, :, :steps])
     speed = speeds(states)
     found: list[Contact] = []
     for proposal, index, step in _first_hits(hits):
         track, other = tracks[index], track_polygons[index, step]
-        kind = _collision_kind(
-            states[proposal, step], speed[proposal, step], place.corners[proposal, step], track, other
-        )
-        exposed = areas.multiple_lanes[proposal, step] or areas.non_drivable[proposal, step]
-        at_fault = kind in ("stopped_track", "front") or (kind == "lateral" and bool(exposed))
+        stopped = is_stopped(track, None if stopped_at_first_sight else step)
+        centroid = other.centroid
+        seen_at = np.array([centroid.x, centroid.y]) if stopped_at_first_sight else track.boxes[step, :2]
+        if speed[proposal, step] <= STOPPED_MPS:
+            kind = "stopped_ego"
+        elif stopped:
+            kind = "stopped_track"
+        elif is_behind(bearing_to(states[proposal, step], seen_at)):
+            kind = "rear"
+        else:
+            kind = "front" if _bumper(place.corners[proposal, step]).intersects(other) else "lateral"
+        at_fault = kind in ("stopped_track", "front") or (kind == "lateral" and bool(exposed[proposal, step]))
         found.append(Contact(proposal, track, step, 0, kind, at_fault))
     return found
 
@@ -103,7 +127,7 @@ def near_collisions(
         ego.append(np.asarray(shapely.polygons(moved)))
         others.append(track_polygons[:, ahead : ahead + num_steps])
     ego_boxes, other_boxes = np.stack(ego, axis=-1), np.stack(others, axis=-1)  # (..., time, look-ahead)
-    hits = _touching(ego_boxes[:, None], other_boxes[None]) & (speed >= TTC_STOPPED_MPS)[:, None, :, None]
+    hits = touching(ego_boxes[:, None], other_boxes[None]) & (speed >= TTC_STOPPED_MPS)[:, None, :, None]
     found: list[Contact] = []
     for proposal, index, flat in _first_hits(hits.reshape(*hits.shape[:2], -1)):
         step, look = divmod(flat, len(TTC_LOOK_AHEAD))
@@ -143,15 +167,8 @@ def is_behind(angle: float) -> bool:
     return bool(angle > np.deg2rad(BEHIND_DEG))
 
 
-def _collision_kind(state: np.ndarray, speed: float, corners: np.ndarray, track: Track, other: shapely.Polygon) -> str:
-    if speed <= STOPPED_MPS:
-        return "stopped_ego"
-    if is_stopped(track):
-        return "stopped_track"
-    if is_behind(bearing(state, other)):
-        return "rear"
-    bumper = shapely.LineString([corners[0], corners[3]])
-    return "front" if bumper.intersects(other) else "lateral"
+def _bumper(corners: Float64[np.ndarray, " 4 2"]) -> shapely.LineString:
+    return shapely.LineString([corners[0], corners[3]])
 
 
 def is_stopped(track: Track, step: int | None = None) -> bool:
@@ -168,15 +185,14 @@ def _first_hits(hits: Bool[np.ndarray, " proposals tracks time"]) -> Iterator[tu
         yield int(proposal), int(track), int(hits[proposal, track].argmax())
 
 
-def _touching(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def touching(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Whether polygons touch, broadcast; pairs whose surrounding circles are apart, or of which one is None, do not."""
     (x, y, radius), (other_x, other_y, other_radius) = _circles(first), _circles(second)
-    near = np.hypot(x - other_x, y - other_y) <= radius + other_radius + _SLACK_M
-    touching = np.zeros(near.shape, bool)
-    where = np.nonzero(near)
+    flags = np.hypot(x - other_x, y - other_y) <= radius + other_radius + _SLACK_M
+    near = np.nonzero(flags)
     one, two = np.broadcast_arrays(first, second)
-    touching[where] = shapely.intersects(one[where], two[where])
-    return touching
+    flags[near] = shapely.intersects(one[near], two[near])
+    return flags
 
 
 def _circles(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ SI units and radians; x forward/east, y left/north, heading counter-clockwise fr
 when it is built, so the scores themselves never meet a NaN, a wrong length or a polygon without an area.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -111,6 +112,7 @@ class ScoredMap:
     intersections: tuple[Float64[np.ndarray, " corners 2"], ...] = ()
     drivable: tuple[Float64[np.ndarray, " corners 2"], ...] = ()
     carparks: tuple[Float64[np.ndarray, " corners 2"], ...] = ()
+    blocks: Mapping[str, Float64[np.ndarray, " corners 2"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checks.set_fields(self, lanes=tuple(self.lanes))
@@ -128,6 +130,8 @@ class ScoredMap:
             checks.set_fields(
                 self, **{role: tuple(checks.ring(ring, f"ScoredMap.{role}[{i}]") for i, ring in enumerate(rings))}
             )
+        blocks = {name: checks.ring(ring, f"ScoredMap.blocks[{name!r}]") for name, ring in self.blocks.items()}
+        checks.set_fields(self, blocks=blocks)
 
     @cached_property
     def lane_polygons(self) -> np.ndarray:

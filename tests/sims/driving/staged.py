@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """A staged scene for checks of sensors: an ego on a road with boxes all round it."""
 
 import mujoco

@@ -25,6 +25,8 @@ from sims.driving.scores.scene import (
 )
 
 CAR = VehicleParameters()
+# A car whose corners and centre are exact binary numbers: centre 1 m ahead of the rear axle, 4 m long, 2 m wide.
+EXACT_CAR = VehicleParameters(width_m=2.0, front_m=3.0, rear_m=1.0)
 STEPS, DT = 41, 0.1
 TRACK_STEPS = 50
 
@@ -68,6 +70,13 @@ def states_at(x: Any, y: Any = 0.0, heading: Any = 0.0, speed: Any = 0.0, steps:
 
 def ego(*drives: np.ndarray) -> EgoTrajectories:
     return EgoTrajectories(np.stack(drives), DT)
+
+
+def exact_states(x: np.ndarray | float, y: np.ndarray | float, speed: float = 1.0) -> np.ndarray:
+    """States of EXACT_CAR whose centre is at x, y, heading along x."""
+    states = np.zeros((STEPS, 11))
+    states[:, X], states[:, Y], states[:, VX] = np.asarray(x) - 1.0, y, speed
+    return states
 
 
 def cruise(speed: float, x: float = 0.0, y: float = 0.0, steps: int = STEPS) -> np.ndarray:
@@ -192,7 +201,7 @@ def transformed(world: ScoredScene, angle: float, shift: np.ndarray) -> ScoredSc
     lanes = tuple(
         replace(lane, polygon=points(lane.polygon), centreline=poses(lane.centreline)) for lane in world.map.lanes
     )
-    roles = {
+    roles: dict[str, Any] = {
         role: tuple(points(ring) for ring in getattr(world.map, role))
         for role in ("roadblocks", "intersections", "drivable", "carparks")
     }

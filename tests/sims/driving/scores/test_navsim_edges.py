@@ -1,6 +1,7 @@
 """Each threshold of NAVSIM's terms from both sides."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from sims.driving.scores.contacts import bearing_to, is_ahead, is_behind
 from sims.driving.scores.epdms import epdms_proposals
 from sims.driving.scores.navsim_terms import Drive
 from sims.driving.scores.pdms import pdms, pdms_proposals
-from sims.driving.scores.scene import AX, VX, EgoTrajectories, ScoredLane, ScoredMap, ScoredScene, VehicleParameters
+from sims.driving.scores.scene import AX, EgoTrajectories, ScoredLane, ScoredMap, ScoredScene
 from tests.sims.driving.scores.scenes import (
+    EXACT_CAR,
     STEPS,
     box,
     cruise,
     ego,
+    exact_states,
     line,
     moving,
     parked,
@@ -25,20 +28,10 @@ from tests.sims.driving.scores.scenes import (
     two_lane_road,
 )
 
-# A car whose corners and centre are exact binary numbers: centre 1 m ahead of the rear axle, 4 m long, 2 m wide.
-EXACT_CAR = VehicleParameters(width_m=2.0, front_m=3.0, rear_m=1.0)
-
 
 def one(world: ScoredScene, drive: np.ndarray) -> dict[str, float]:
     """EPDMS terms of a single drive."""
     return epdms_proposals(world, ego(drive))[0].terms
-
-
-def exact_states(x: np.ndarray | float, y: np.ndarray | float, speed: float = 1.0) -> np.ndarray:
-    """Rear axle 1 m behind the centre x, y of EXACT_CAR, heading along x."""
-    states = np.zeros((STEPS, 11))
-    states[:, 0], states[:, 1], states[:, VX] = np.asarray(x) - 1.0, y, speed
-    return states
 
 
 @pytest.mark.parametrize(
@@ -115,7 +108,8 @@ def test_a_corner_on_the_line_between_two_roadblocks_is_in_neither_unless_a_thir
     drive = exact_states(8.0, 0.0)  # front bumper at x = 10
     assert one(scene(ScoredMap(lanes, halves), vehicle=EXACT_CAR), drive)["DAC"] == 0.0
     for role in ("drivable", "carparks", "intersections"):
-        road = ScoredMap(lanes, halves, **{role: (box(5.0, 15.0, -2.0, 6.0),)})
+        third: dict[str, Any] = {role: (box(5.0, 15.0, -2.0, 6.0),)}
+        road = ScoredMap(lanes, halves, **third)
         assert one(scene(road, vehicle=EXACT_CAR), drive)["DAC"] == 1.0, role
 
 

@@ -52,8 +52,8 @@ def test_all_sub_scores_one_give_exactly_one_in_every_version() -> None:
         assert result.first_bad_step() is None
 
 
-def test_the_score_is_always_the_product_of_what_is_reported_beside_it() -> None:
-    for seed in range(40):
+def test_the_score_is_the_product_of_what_stands_beside_it_and_every_lost_point_has_its_event() -> None:
+    for seed in range(30):
         for result in scores(seed):
             table = result.to_dict()
             product = np.prod([table["terms"][term] for term in table["multipliers"]])
@@ -63,11 +63,6 @@ def test_the_score_is_always_the_product_of_what_is_reported_beside_it() -> None
             assert table["score"] == pytest.approx(product * mean, abs=1e-12)
             assert 0.0 <= table["score"] <= 1.0
             assert (table["score"] == 1.0) == (set(table["terms"].values()) == {1.0})
-
-
-def test_every_lost_point_has_an_event_and_every_event_a_lost_point() -> None:
-    for seed in range(60):
-        for result in scores(seed):
             lost = {term for term, value in result.terms.items() if value < 1.0 and term != "EP"}
             assert {event.term for event in result.events} == lost
             for event in result.events:
@@ -76,7 +71,7 @@ def test_every_lost_point_has_an_event_and_every_event_a_lost_point() -> None:
 
 
 def test_scores_do_not_change_when_the_whole_scene_is_moved_and_turned() -> None:
-    for seed in range(25):
+    for seed in range(12):
         world, drives = random_scene(seed)
         rng = np.random.default_rng(seed)
         angle, shift = rng.uniform(-np.pi, np.pi), rng.uniform(-300, 300, 2)

@@ -1,0 +1,125 @@
+"""Whole drives, judged: who drives a scenario how well, by the field's scores; and which scenarios are fair.
+
+A closed-loop drive is scored in windows of four seconds, from where the car was at the start of each; the reference of
+a window is what the privileged planner would have done from there. A drive that fails scores zero.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sims.driving.planners import Controller, PrivilegedPlanner, make_planner
+from sims.driving.scenario import Scenario
+from sims.driving.scenarios import build_scenario, topologies
+from sims.driving.scores.epdms import epdms_one_stage
+from sims.driving.scores.pdms import STEPS_NEEDED, pdms
+from sims.driving.scores.scene import EgoTrajectories, ScoredScene
+from sims.driving.world import World
+
+WINDOW = 40  # steps
+_HISTORY = 15
+_TRIES = 4  # seeds looked at for each scenario wanted
+
+
+@dataclass(frozen=True)
+class DriveResult:
+    """How one drive went.
+
+    Attributes:
+        failure: as `World.failure`; `too_slow` if the goal was not reached in time; None on success.
+        bad_step, bad_actor: of the first failure, where there was one.
+        seen_s: for how long the ego could have seen that actor before.
+        pdms, epdms: mean over the windows, 0 after a failure; NaN where they were not asked for.
+        progress: share of the way, 0 to 1.
+        seconds: until the goal, the failure or the end of time.
+    """
+
+    scenario: str
+    planner: str
+    success: bool
+    failure: str | None
+    bad_step: int | None
+    bad_actor: int | None
+    seen_s: float | None
+    progress: float
+    seconds: float
+    pdms: float = np.nan
+    epdms: float = np.nan
+
+
+def drive(scenario: Scenario | str, planner: str, with_scores: bool = False) -> DriveResult:
+    """Drive a scenario to its end.
+
+    Raises:
+        ValueError: unknown scenario or planner.
+    """
+    world = World(build_scenario(scenario) if isinstance(scenario, str) else scenario)
+    controller = make_planner(planner)
+    references: list[tuple[int, EgoTrajectories]] = []
+    while not world.is_over:
+        if with_scores and world.time_step % WINDOW == 0:
+            references.append((world.time_step, PrivilegedPlanner().replan(world)))
+        world.step(controller(world))
+    result = _result(world, planner)
+    if not with_scores:
+        return result
+    if not result.success and result.failure != "too_slow":
+        return DriveResult(**{**vars(result), "pdms": 0.0, "epdms": 0.0})
+    _finish_first_window(world, controller)
+    return DriveResult(**{**vars(result), **_window_scores(world, references)})
+
+
+def is_solvable(scenario: Scenario | str) -> bool:
+    """Whether the privileged planner reaches the goal: what it can't solve is unfair and belongs in no suite."""
+    return drive(scenario, "privileged").success
+
+
+def solvable_ids(family: str, split: str, count: int, first_seed: int = 0) -> list[str]:
+    """The first `count` scenarios of a family, from a seed on, that the privileged planner solves.
+
+    Raises:
+        ValueError: unknown family or split, or too few solvable scenarios among four times as many seeds.
+    """
+    places, found = topologies(family, split), list[str]()
+    if not places:
+        raise ValueError(f"Family {family!r} has no topology in the split {split!r}.")
+    for seed in range(first_seed, first_seed + _TRIES * count):
+        if len(found) == count:
+            break
+        scenario_id = f"{family}/{places[seed % len(places)]}/{seed}"
+        if is_solvable(scenario_id):
+            found.append(scenario_id)
+    if len(found) < count:
+        raise ValueError(f"Only {len(found)} of {_TRIES * count} scenarios of {family!r} ({split}) can be solved.")
+    return found
+
+
+def _result(world: World, planner: str) -> DriveResult:
+    step, actor = world.first_bad or (None, None)
+    seen = None
+    if actor is not None and step is not None:
+        seen = max(0.0, step * 0.1 - float(np.nan_to_num(world.seen_s[actor], nan=step * 0.1)))
+    failure = world.failure or (None if world.is_success else "too_slow")
+    success, progress, seconds = world.is_success, world.progress, world.time_s
+    return DriveResult(world.scenario.id, planner, success, failure, step, actor, seen, progress, seconds)
+
+
+def _finish_first_window(world: World, controller: Controller) -> None:
+    """Drive on after a short success until one window is complete."""
+    while len(world.record.ego) < STEPS_NEEDED:
+        world.step(controller(world))
+
+
+def _window_scores(world: World, references: list[tuple[int, EgoTrajectories]]) -> dict[str, float]:
+    scores: list[tuple[float, float]] = []
+    for begin, reference in references:
+        if begin + STEPS_NEEDED > len(world.record.ego):
+            break
+        scene = world.scored_scene(begin, begin + STEPS_NEEDED)
+        plan = EgoTrajectories(world.record.ego_states(begin, begin + WINDOW + 1)[None])
+        history = world.record.ego_states(max(0, begin - _HISTORY), begin) if begin >= _HISTORY else None
+        with_history = ScoredScene(scene.map, scene.tracks, scene.centreline, history=history)
+        one, two = pdms(scene, plan, reference).score, epdms_one_stage(with_history, plan, reference).score
+        scores.append((one, two))
+    mean = np.mean(scores, axis=0)
+    return {"pdms": float(mean[0]), "epdms": float(mean[1])}

@@ -1,0 +1,134 @@
+"""AlpaSim's scene score: nothing after an at-fault collision or off the road, else how far the ego got.
+
+`scene_score` is AlpaSim's own formula on AlpaSim's own values; `alpasim_score` measures these values in a scene. It
+follows AlpaSim's code but for three things: of several contacts at one step AlpaSim keeps the last in its tree's order
+(here each counts); its boxes may be shrunk and rounded by configuration (here they are not); and it calls off the road
+what touches a road edge outside all lanes (here what lanes and drivable area together do not cover, so that a start off
+the road is seen too).
+
+Everything after the first collision of any kind, or after leaving the road, is forgotten: who is hit from behind is
+judged by the progress made until then.
+
+Source: AlpaSim, `eval/aggregation/scene_score.py`, `processing.py`, `scorers/collision.py`, `scorers/ground_truth.py`.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import shapely
+
+from sims.driving.scores.areas import Footprint, footprint
+from sims.driving.scores.contacts import touching
+from sims.driving.scores.result import Event, ScoreResult
+from sims.driving.scores.scene import EgoTrajectories, ScoredScene
+
+PROGRESS_FOR_FULL_SCORE = 0.8
+MIN_HUMAN_DISTANCE_M = 5.0
+FAILURES = ("collision_at_fault", "offroad", "left_corridor_laterally")
+NAME = "AlpaSim scene score"
+
+
+def scene_score(values: Mapping[str, float]) -> ScoreResult:
+    """The score from AlpaSim's aggregated metrics of one rollout.
+
+    Args:
+        values: `progress_clipped_rel`, `gt_dist_traveled_m`, `collision_at_fault`, `offroad` and, in releases that know
+            it, `left_corridor_laterally`; a failure is anything but 0.
+
+    Raises:
+        ValueError: a value that is missing or not finite.
+    """
+    values = {"left_corridor_laterally": 0.0, **values}
+    for name in (*FAILURES, "progress_clipped_rel", "gt_dist_traveled_m"):
+        if name not in values or not np.isfinite(values[name]):
+            raise ValueError(f"AlpaSim's scene score needs a finite {name!r}, got {values.get(name)!r}.")
+    relative = min(max(values["progress_clipped_rel"], 0.0), 1.0)
+    is_short = values["gt_dist_traveled_m"] < MIN_HUMAN_DISTANCE_M
+    return ScoreResult(
+        name=NAME,
+        multipliers={name: float(values[name] == 0.0) for name in FAILURES},
+        weighted={"progress": 1.0 if is_short else min(relative / PROGRESS_FOR_FULL_SCORE, 1.0)},
+        weights={"progress": 1.0},
+        details={name: values[name] for name in ("progress_clipped_rel", "gt_dist_traveled_m")},
+    )
+
+
+def alpasim_score(
+    scene: ScoredScene, ego: EgoTrajectories, human: EgoTrajectories, corridor_m: float | None = None
+) -> ScoreResult:
+    """Score one drive against the recorded human's of the same scene.
+
+    Args:
+        ego, human: one drive each, at the scene's rate.
+        corridor_m: distance to the side of the human's path at which the ego has left the corridor; None: no corridor.
+
+    Raises:
+        ValueError: more than one drive, another rate than the scene's, fewer tracks than ego steps.
+    """
+    _check(scene, ego, human)
+    place = footprint(ego.states, scene.vehicle)
+    end, events = _first_events(scene, place)
+    path = shapely.LineString(footprint(human.states, scene.vehicle).centre[0])
+    centre = place.centre[0, : end + 1]
+    reachable = path.length or 1.0
+    relative = float(np.clip(path.project(shapely.Point(centre[-1])) / reachable, 0.0, 1.0))
+    terms = {event.term for event in events}
+    values = {"progress_clipped_rel": relative, "gt_dist_traveled_m": float(path.length)}
+    values |= {"collision_at_fault": float("collision_at_fault" in terms), "offroad": float("offroad" in terms)}
+    if corridor_m is not None:
+        away = _sideways_metres(path, centre)
+        if (away >= corridor_m).any():
+            step = int((away >= corridor_m).argmax())
+            detail = f"{away[step]:.3g} m beside the human's path, >= {corridor_m} m"
+            events.append(Event("left_corridor_laterally", step, step * scene.control_dt_s, None, detail))
+            values["left_corridor_laterally"] = 1.0
+    result = scene_score(values)
+    kept = [event for event in events if event.term in FAILURES]
+    return result.replaced({}, kept)
+
+
+def _first_events(scene: ScoredScene, place: Footprint) -> tuple[int, list[Event]]:
+    """The last step that counts, and what ended the drive there."""
+    steps = place.polygons.shape[1]
+    ground = shapely.union_all(np.concatenate([scene.map.drivable_polygons, scene.map.lane_polygons]))
+    off_road = ~shapely.covers(ground, place.polygons[0])
+    hits = touching(place.polygons, scene.track_polygons[:, :steps]) if scene.tracks else np.zeros((0, steps), bool)
+    over = off_road | hits.any(axis=0)
+    if not over.any():
+        return steps - 1, []
+    step = int(over.argmax())
+    time_s = step * scene.control_dt_s
+    events = [Event("offroad", step, time_s, None, "not covered by lanes and drivable area")] if off_road[step] else []
+    corners = place.corners[0, step]
+    front, rear = shapely.LineString(corners[[0, 3]]), shapely.LineString(corners[[1, 2]])
+    for index in np.flatnonzero(hits[:, step]):
+        track, other = scene.tracks[index], scene.track_polygons[index, step]
+        kind = "front" if other.intersects(front) else "rear" if other.intersects(rear) else "lateral"
+        term = "collision_rear" if kind == "rear" else "collision_at_fault"
+        events.append(Event(term, step, time_s, track.id, f"{kind} contact with a {track.kind}"))
+    return step, events
+
+
+def _sideways_metres(path: shapely.LineString, points: np.ndarray) -> np.ndarray:
+    """Distance to the path; past its end only what lies across its last direction."""
+    places = np.asarray(shapely.points(points))
+    metres = np.asarray(shapely.distance(path, places))
+    last, before = np.array(path.coords[-1]), np.array(path.coords[-2])
+    length = np.linalg.norm(last - before)
+    if path.length == 0.0 or length == 0.0:
+        return metres
+    past = np.asarray(shapely.line_locate_point(path, places)) >= path.length - 1e-9
+    offset, along = points - last, (last - before) / length
+    across = np.abs(offset[:, 0] * along[1] - offset[:, 1] * along[0])
+    return np.where(past, across, metres)
+
+
+def _check(scene: ScoredScene, ego: EgoTrajectories, human: EgoTrajectories) -> None:
+    if len(ego) != 1 or len(human) != 1:
+        raise ValueError(f"alpasim_score takes one ego and one human drive, got {len(ego)} and {len(human)}.")
+    rates = {scene.control_dt_s, ego.control_dt_s, human.control_dt_s}
+    if len(rates) > 1:
+        raise ValueError(f"scene, ego and human must have one rate, got steps of {sorted(rates)} s.")
+    known, steps = scene.num_steps, ego.states.shape[1]
+    if known is not None and known < steps:
+        raise ValueError(f"the ego drives {steps} steps; the scene's tracks have {known}.")

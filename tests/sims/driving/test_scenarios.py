@@ -1,0 +1,116 @@
+"""The library of scenarios: ids rebuild to the bit, splits don't overlap, what can't be solved is found out."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sims.driving import drives
+from sims.driving.actors import Actor
+from sims.driving.drives import drive, is_solvable, solvable_ids
+from sims.driving.paths import Path
+from sims.driving.roads import RoadMap
+from sims.driving.scenario import Scenario
+from sims.driving.scenarios import FAMILIES, build_scenario, scenario_ids, topologies
+from sims.driving.world import World
+
+
+def numbers(value: object) -> list[object]:
+    """Everything a scenario consists of, maps (which are shared) by name."""
+    if isinstance(value, RoadMap):
+        return [value.topology]
+    if isinstance(value, np.ndarray):
+        return [value.tobytes()]
+    if isinstance(value, (Scenario, Path, Actor)) or dataclasses.is_dataclass(value):
+        return [part for field in dataclasses.fields(value) for part in numbers(getattr(value, field.name))]
+    if isinstance(value, (tuple, list)):
+        return [part for item in value for part in numbers(item)]
+    return [repr(value)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_id_rebuilds_the_same_scenario_to_the_bit_and_another_seed_does_not(family):
+    first, second = scenario_ids(family, "train", range(2))
+    np.random.default_rng(0).uniform(size=100)
+    built = build_scenario(first)
+    assert built.id == first
+    assert numbers(built) == numbers(build_scenario(first))
+    assert numbers(built) != numbers(build_scenario(second))
+    assert 0.0 <= built.difficulty <= 1.0
+
+
+def test_there_are_at_least_fifteen_families():
+    assert len(FAMILIES) >= 15
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_scenario_can_begin(family):
+    for split in ("train", "test"):
+        for scenario_id in scenario_ids(family, split, range(6)):
+            world = World(build_scenario(scenario_id))
+            assert not world.is_over
+            assert world.instruction
+
+
+def test_splits_share_no_topology_and_every_family_has_both():
+    for family in FAMILIES:
+        train, test = topologies(family, "train"), topologies(family, "test")
+        assert train
+        assert test
+        assert not set(train) & set(test)
+
+
+@pytest.mark.parametrize(
+    ("scenario_id", "message"),
+    [
+        ("folow/street-left/1", "Unknown scenario family 'folow'. Did you mean 'follow'"),
+        ("follow/street-lift/1", "Did you mean 'street-left'"),
+        ("follow/cross-small/1", "Unknown topology of family 'follow'"),
+        ("follow/street-left", "looks like follow/street-left/7"),
+        ("follow/street-left/-1", "looks like"),
+        ("follow/street-left/x", "looks like"),
+        (7, "got 7"),
+    ],
+)
+def test_an_unknown_id_is_named(scenario_id, message):
+    with pytest.raises(ValueError, match=message):
+        build_scenario(scenario_id)
+
+
+def test_an_unknown_family_or_split_is_named():
+    with pytest.raises(ValueError, match="Did you mean 'merge'"):
+        topologies("merg", "train")
+    with pytest.raises(ValueError, match="Unknown split 'tset'. Did you mean 'test'"):
+        scenario_ids("merge", "tset", range(2))
+
+
+def walled(scenario_id: str) -> Scenario:
+    """The scenario with a wall over the whole road before the goal."""
+    built = build_scenario(scenario_id)
+    wall = [
+        Actor("barrier", 0, built.goal_m - 10.0, offset_m=side, mode="still", size=(2.0, 2.4, 1.5))
+        for side in (-2.5, 0.0, 2.5, 5.0)
+    ]
+    return dataclasses.replace(built, actors=(*built.actors[:1], *wall))
+
+
+def test_a_scenario_that_the_planner_cannot_solve_enters_no_suite(monkeypatch):
+    assert is_solvable("follow/street-straight/0")
+    assert not is_solvable(walled("follow/street-straight/0"))
+
+    def some_walled(scenario_id: str) -> Scenario:
+        return walled(scenario_id) if scenario_id.endswith("/0") else build_scenario(scenario_id)
+
+    monkeypatch.setattr(drives, "build_scenario", some_walled)
+    assert solvable_ids("follow", "train", 1) == ["follow/street-left/1"]
+    monkeypatch.setattr(drives, "build_scenario", walled)
+    with pytest.raises(ValueError, match="Only 0 of 4 scenarios of 'follow'"):
+        solvable_ids("follow", "train", 1)
+
+
+def test_a_drive_that_fails_scores_nothing_and_says_where_and_why():
+    result = drive("hard-brake/street-left/1", "constant-velocity", with_scores=True)
+    assert not result.success
+    assert result.failure in ("collision", "off_road")
+    assert result.bad_step is not None
+    assert result.pdms == result.epdms == 0.0
