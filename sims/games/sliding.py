@@ -9,10 +9,11 @@ import mujoco
 import numpy as np
 from jaxtyping import Float64
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, HAND_YAW, board_scene
+from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.sliding_rules import GAP, LEVELS
 
@@ -162,7 +163,7 @@ class SlidingEnv(GameEnv):
         self.state = tuple(int(number) for number in numbers[: len(self.state)])
 
 
-class SlidingExpert(ArmExpert):
+class SlidingExpert(GameExpert):
     """Fingertip into the socket, across, out again; a tile left half-way is pushed once more."""
 
     env: SlidingEnv
