@@ -41,7 +41,7 @@ class ScreenEnv(ArmEnv):
         variant: str = "train",
         cameras: Sequence[str] = ("screen",),
         image_size: int = 64,
-        max_env_steps: int = 200,
+        max_env_steps: int = 120,
         render_mode: str | None = None,
     ):
         """Build the desk.
@@ -140,7 +140,7 @@ class ScreenEnv(ArmEnv):
         metrics = {
             "wrong_clicks": puzzle.wrong_clicks,
             "progress": puzzle.progress,
-            "time_s": (self.elapsed_steps + 1) * self.control_dt,
+            "time_s": round((self.elapsed_steps + 1) * self.control_dt, 3),
         }
         if self._num_clicks:
             metrics["cursor_error_px"] = self._error_sum / self._num_clicks

@@ -66,7 +66,7 @@ class ScreenExpert(ArmExpert):
     def _act(self) -> Float[np.ndarray, " 5"]:
         """As a waypoint wants it, but with a steady height: a long way sideways must not delay it."""
         action = super()._act()
-        if self._is_holding and not self._slip:
+        if self._is_holding:
             assert self._waypoint is not None
             height = self._waypoint.target[2]
             action[2] = (height - self.env.commanded_hand[2]) / MAX_MOVE + 0.3 * self._wobble[2]
