@@ -222,7 +222,8 @@ class ArmEnv(SimEnv):
         """Move the commanded hand, hold it near the real one, and send the joints there."""
         here = np.append(self.hand_position, self.hand_yaw)
         command = self._command + action[:4] * (MAX_MOVE, MAX_MOVE, MAX_MOVE, MAX_TURN)
-        command = np.clip(np.clip(command, here - _LEASH, here + _LEASH), self._low, self._high)
+        command = np.minimum(np.maximum(command, here - _LEASH), here + _LEASH)
+        command = np.minimum(np.maximum(command, self._low), self._high)
         self._command = command
         present = self._ctrl[self._arm_ctrl]
         self._ctrl[self._arm_ctrl] = self._kinematics.solve(command[:3], float(command[3]), present)

@@ -3,8 +3,8 @@
     python tests/benchmarks/arm_worlds.py --envs Screen-TypeCode-v0 Screen-FollowTarget-v0
 
 "Raw" is one `mj_step` call over the same substeps with the same controls, followed by the same `mjr_render` and
-`mjr_readPixels` calls on the same scene, and `mjr_uploadTexture` where the world has a live texture. Both take turns and
-are measured in CPU seconds of this process, so that a busy machine slows both alike. Ours has on top: inverse
+`mjr_readPixels` calls on the same scene, and `mjr_uploadTexture` where the world has a live texture. Both take turns,
+measured in CPU seconds of this process, so that a busy machine slows both alike. Ours has on top: inverse
 kinematics, checks, the puzzle or game and its drawing, averaging of the pictures, the observation.
 """
 

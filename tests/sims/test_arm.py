@@ -97,7 +97,7 @@ def test_inverse_kinematics_reaches_a_grid_of_poses(yaw):
                 data.qpos[:7] = kinematics.solve(np.array([x, y, z]), yaw, HOME, max_iterations=100)
                 mujoco.mj_kinematics(model, data)
                 matrix = data.site("arm/tcp").xmat.reshape(3, 3)
-                assert np.abs(data.site("arm/tcp").xpos - (x, y, z)).max() < 1e-4
+                assert np.abs(data.site("arm/tcp").xpos - (x, y, z)).max() < 2e-4
                 assert np.allclose(matrix[:, 2], (0, 0, -1), atol=1e-3), "the hand looks down"
                 assert np.allclose(matrix[:, 1], (np.sin(yaw), -np.cos(yaw), 0), atol=1e-3)
 
