@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from sims.deformable import TASKS as _DEFORMABLE_TASKS
 from sims.games.catalog import GAMES as _GAMES
 from sims.metaworld_tasks import TASKS as _METAWORLD_TASKS
 from sims.screen import PUZZLES as _SCREEN_PUZZLES
@@ -17,6 +18,9 @@ for _name in _METAWORLD_TASKS:
         kwargs={"task_name": _name},
         disable_env_checker=True,  # it refuses the empty "pixels" of cameras=(); the tests run the full check
     )
+
+for _name, _entry_point in _DEFORMABLE_TASKS.items():
+    gymnasium.register(id=f"Deformable-{_name}-v0", entry_point=_entry_point, disable_env_checker=True)
 
 for _name, _entry_point in _GAMES.items():
     gymnasium.register(id=f"Games-{_name}-v0", entry_point=_entry_point, disable_env_checker=True)

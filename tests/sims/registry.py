@@ -12,6 +12,7 @@ FAST = (
     "MetaWorld-drawer-open-v3",
     "MetaWorld-push-v3",
     "MetaWorld-door-lock-v3",
+    "Deformable-RopeStraighten-v0",
     "Games-LightsOut-v0",
     "Screen-SelectTiles-v0",
 )
