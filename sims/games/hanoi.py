@@ -24,7 +24,7 @@ _ON_PLACE = 0.016  # metres from the middle of a place, within which a plate lie
 _AT_REST = 0.05  # m/s
 _UPRIGHT = 0.97
 _HOLD = 0.004  # metres of the fingertips over the lower edge of the plate they grip
-_ROOM = 0.007  # metres between each open finger and the plate
+_ROOM = 0.010  # metres between each open finger and the plate
 _SQUEEZE = 0.006  # metres that each finger aims into the plate: a firmer grip tilts it
 _SHAPE = mujoco.mjtGeom
 
@@ -55,7 +55,7 @@ class HanoiEnv(GameEnv):
         super().__init__(
             spec=self._scene(),
             name="Hanoi",
-            task="stack all plates on the marked place, one at a time and never a larger one on a smaller one",
+            task="stack all plates on the marked place, never a larger one on a smaller one",
             level=level,
             puzzle=puzzle,
             variant=variant,

@@ -75,8 +75,7 @@ class NimEnv(GameEnv):
         super().__init__(
             spec=self._scene(),
             name="Nim",
-            task=f"push down 1 to {puzzle.max_take} pegs of one row in a turn, then the bell; "
-            "push down the last peg of all",
+            task=f"push 1 to {puzzle.max_take} pegs of one row, then the bell, and take the last peg of all",
             level=level,
             puzzle=puzzle,
             variant=variant,
