@@ -216,6 +216,7 @@ class ArmEnv(SimEnv):
         self._drive(action)
         mujoco.mj_step(self.model, self.data, self._substeps)
         mujoco.mj_kinematics(self.model, self.data)  # poses of the state reached, not of the last substep's start
+        mujoco.mj_flex(self.model, self.data)
         return self._judge()
 
     def _drive(self, action: Float32[np.ndarray, " 5"]) -> None:
