@@ -21,7 +21,7 @@ from sims.screen.puzzle import Puzzle
 
 _GAINS = (700.0, 1000.0)  # pixels per metre
 _UNSEEN_GAINS = ((550.0, 680.0), (1020.0, 1200.0))
-_ARROW = np.array([(0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12)], np.float64)
+_ARROW = ((0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12))
 _CURSOR, _CURSOR_PRESSED = (255, 255, 255), (255, 150, 0)
 
 
@@ -89,7 +89,7 @@ class ScreenEnv(ArmEnv):
     def render_frame(self, camera: str, size: int = FILM_SIZE) -> UInt8[np.ndarray, " size size 3"]:
         """A picture from any camera, with the screen as it is now."""
         picture = self.puzzle.picture().copy()
-        x, y = np.round(self.mouse.cursor)
+        x, y = (round(float(place)) for place in self.mouse.cursor)
         fill = _CURSOR_PRESSED if self.mouse.is_pressed else _CURSOR
         ImageDraw.Draw(picture).polygon([(x + dx, y + dy) for dx, dy in _ARROW], fill=fill, outline=(0, 0, 0))
         self._pixels[:] = np.frombuffer(picture.tobytes(), np.uint8)
