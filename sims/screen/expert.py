@@ -17,7 +17,7 @@ _GRAB_REACH = 0.02  # metres by which the hand may be off the mouse and still ho
 class ScreenExpert(ArmExpert):
     """One for all puzzles: each says itself what is to be done next (`Puzzle.goal`)."""
 
-    style = Style(speed=(0.2, 0.4), wobble=0.08, pause=0.06, slip=0.04)
+    style = Style(speed=(0.2, 0.4), wobble=0.08, pause=0.06)
 
     def plan(self) -> Iterator[Waypoint]:
         """Goal after goal, until the puzzle has none."""

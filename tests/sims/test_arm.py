@@ -10,7 +10,7 @@ import pytest
 from gymnasium.error import InvalidAction
 
 from sims.arm import ArmEnv
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import ArmExpert, Style, Waypoint
 from sims.arm_ik import ArmKinematics
 from sims.arm_looks import draw_colour
 from sims.arm_model import HOME, attach_arm, tabletop
@@ -128,6 +128,16 @@ def test_the_expert_lifts_the_box_by_friction_in_every_episode_and_never_twice_a
     shared = min(len(first), len(other))
     assert np.abs(first[:shared] - other[:shared]).max() > 0.1
     assert max(len(actions) for _, actions in runs) < 120
+
+
+def test_slips_are_recovered_from():
+    class Clumsy(LiftExpert):
+        style = Style(slip=0.5, pause=0.3, wobble=0.3)
+
+    env = Lift(cameras=(), max_env_steps=300)
+    for seed in range(4):
+        env.reset(seed=seed)
+        assert run(env, seed, Clumsy(env))[0]
 
 
 @pytest.mark.parametrize("sleeping", [0, 4])
