@@ -25,7 +25,7 @@ _AT_REST = 0.05  # m/s
 _UPRIGHT = 0.97
 _HOLD = 0.004  # metres of the fingertips over the lower edge of the plate they grip
 _ROOM = 0.010  # metres between each open finger and the plate
-_SQUEEZE = 0.006  # metres that each finger aims into the plate: a firmer grip tilts it
+_GRIP_NEWTON = 4.0  # thirty times the weight of the largest plate; a grip of 20 tilts the smaller ones
 _SHAPE = mujoco.mjtGeom
 
 
@@ -63,6 +63,7 @@ class HanoiEnv(GameEnv):
             image_size=image_size,
             max_env_steps=self.max_env_steps_of[level] if max_env_steps is None else max_env_steps,
             render_mode=render_mode,
+            grip_newton=_GRIP_NEWTON,
         )
         joints = [self.model.joint(f"plate{disc}") for disc in range(puzzle.num_discs)]
         self._qpos_of = [joint.qposadr[0] for joint in joints]
@@ -191,7 +192,7 @@ class HanoiExpert(GameExpert):
         env = self.env
         disc = env.state.places.index(lift.source)
         half = float(env.half_sides[disc])
-        opened, closed = _opening(half + _ROOM), _opening(half - _SQUEEZE)
+        opened, closed = _opening(half + _ROOM), -1.0
         spot = env.piece_position(disc) + np.append(self.rng.normal(scale=0.001, size=2), 0)
         low = float(spot[2]) - _THICK / 2 + _HOLD + FINGERTIP
         over = max(env.top_of(place, disc) for place in range(PLACES)) + 0.012 + FINGERTIP
