@@ -14,6 +14,7 @@ from PIL import ImageDraw
 from sims.arm import ArmEnv
 from sims.arm_looks import draw_colour
 from sims.base import FILM_SIZE, Policy
+from sims.camera import CameraView
 from sims.raycast import texture_pixels
 from sims.screen import PUZZLES
 from sims.screen.desk import BUTTON, HOLD_HEIGHT, MOUSE, MOUSE_CENTRE, SCREEN, MouseSensor, desk
@@ -21,6 +22,7 @@ from sims.screen.puzzle import Puzzle
 
 _GAINS = (700.0, 1000.0)  # pixels per metre
 _UNSEEN_GAINS = ((550.0, 680.0), (1020.0, 1200.0))
+_DESK_VIEW = CameraView(lookat=(0.67, 0.03, 0.13), distance=0.86, azimuth=45.0, elevation=-27.0)
 _ARROW = ((0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12))
 _CURSOR, _CURSOR_PRESSED = (255, 255, 255), (255, 150, 0)
 
@@ -66,6 +68,7 @@ class ScreenEnv(ArmEnv):
             image_size=image_size,
             max_env_steps=max_env_steps,
             render_mode=render_mode,
+            views={"desk": _DESK_VIEW},
         )
         self._pixels = texture_pixels(self.model, SCREEN)
         self._mouse_body = self.model.body(MOUSE).id
