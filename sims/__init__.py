@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from sims.deformable import TASKS as _DEFORMABLE_TASKS
 from sims.driving.families import FAMILY_NAMES as _DRIVING_FAMILIES
 from sims.games.catalog import GAMES as _GAMES
 from sims.metaworld_tasks import TASKS as _METAWORLD_TASKS
@@ -26,6 +27,9 @@ for _name in _DRIVING_FAMILIES:
         kwargs={"family": _name},
         disable_env_checker=True,
     )
+
+for _name, _entry_point in _DEFORMABLE_TASKS.items():
+    gymnasium.register(id=f"Deformable-{_name}-v0", entry_point=_entry_point, disable_env_checker=True)
 
 for _name, _entry_point in _GAMES.items():
     gymnasium.register(id=f"Games-{_name}-v0", entry_point=_entry_point, disable_env_checker=True)

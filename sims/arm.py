@@ -216,13 +216,15 @@ class ArmEnv(SimEnv):
         self._drive(action)
         mujoco.mj_step(self.model, self.data, self._substeps)
         mujoco.mj_kinematics(self.model, self.data)  # poses of the state reached, not of the last substep's start
+        mujoco.mj_flex(self.model, self.data)
         return self._judge()
 
     def _drive(self, action: Float32[np.ndarray, " 5"]) -> None:
         """Move the commanded hand, hold it near the real one, and send the joints there."""
         here = np.append(self.hand_position, self.hand_yaw)
         command = self._command + action[:4] * (MAX_MOVE, MAX_MOVE, MAX_MOVE, MAX_TURN)
-        command = np.clip(np.clip(command, here - _LEASH, here + _LEASH), self._low, self._high)
+        command = np.minimum(np.maximum(command, here - _LEASH), here + _LEASH)
+        command = np.minimum(np.maximum(command, self._low), self._high)
         self._command = command
         present = self._ctrl[self._arm_ctrl]
         self._ctrl[self._arm_ctrl] = self._kinematics.solve(command[:3], float(command[3]), present)

@@ -60,13 +60,14 @@ class Style:
         speed: slowest and fastest share of full speed, drawn once per episode.
         wobble: standard deviation of the smooth noise on the action far from a waypoint.
         pause: chance of a rest of 1 to 4 steps before a waypoint.
-        slip: chance of a burst of 2 or 3 wrong moves before a waypoint, to be recovered from.
+        slip: chance of a burst of 2 or 3 wrong moves before a waypoint, to be recovered from. None by default: a
+            recording would take them for advice. `unified record --noise` disturbs with clean labels instead.
     """
 
     speed: tuple[float, float] = (0.75, 1.0)
     wobble: float = 0.15
     pause: float = 0.04
-    slip: float = 0.03
+    slip: float = 0.0
 
 
 class ArmExpert:

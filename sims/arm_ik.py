@@ -11,7 +11,7 @@ from sims.arm_model import HOME, JOINTS, TCP, Position, attach_arm
 _DAMPING = 1e-4
 _MAX_TURN = 0.2  # radians per iteration and joint
 _HOMING = 0.05  # share of the way to the home posture per iteration, where the hand does not feel it
-_CLOSE_M, _CLOSE_RAD = 2e-5, 2e-4
+_CLOSE = np.array([1e-4] * 3 + [1e-3] * 3)  # metres, radians; the rest is made up for in the next step
 
 
 class ArmKinematics:
@@ -49,13 +49,13 @@ class ArmKinematics:
         data, count = self._data, self._size
         wanted = np.array([0.0, np.cos(yaw / 2), np.sin(yaw / 2), 0.0])  # at home half a turn about x: looking down
         angles = start.copy()
-        error, jacobian = np.empty(6), self._jacobian
+        error, along, jacobian = np.empty(6), np.empty(6), self._jacobian
         for _ in range(max_iterations):
             self._qpos[:count] = angles
             mujoco.mj_kinematics(self._model, data)
             error[:3] = position - self._position
             error[3:] = _rotation_to(wanted, self._matrix)
-            if np.abs(error[:3]).max() < _CLOSE_M and np.abs(error[3:]).max() < _CLOSE_RAD:
+            if (np.abs(error) < _CLOSE).all():
                 break
             mujoco.mj_comPos(self._model, data)
             mujoco.mj_jacSite(self._model, data, jacobian[:3], jacobian[3:], self._site)
@@ -63,8 +63,11 @@ class ArmKinematics:
             homing = _HOMING * (HOME - angles)
             square = arm @ arm.T
             square.flat[:: len(square) + 1] += _DAMPING
-            turn = arm.T @ np.linalg.solve(square, error - arm @ homing) + homing
-            angles = np.clip(angles + turn * min(1.0, _MAX_TURN / np.abs(turn).max()), self._low, self._high)
+            mujoco.mju_cholFactor(square, 0.0)
+            mujoco.mju_cholSolve(along, square, error - arm @ homing)
+            turn = arm.T @ along + homing
+            angles = angles + turn * min(1.0, _MAX_TURN / np.abs(turn).max())
+            angles = np.minimum(np.maximum(angles, self._low), self._high)  # np.clip takes as long as the rest
         return angles
 
 

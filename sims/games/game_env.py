@@ -66,6 +66,7 @@ class GameEnv(ArmEnv):
         image_size: int,
         max_env_steps: int,
         render_mode: str | None,
+        grip_newton: float = 20.0,
     ):
         """See `ArmEnv`; `name` is the game's, `puzzle` its rules at `level`."""
         self.level = level
@@ -80,6 +81,7 @@ class GameEnv(ArmEnv):
             image_size=image_size,
             max_env_steps=max_env_steps,
             render_mode=render_mode,
+            grip_newton=grip_newton,
         )
         self.state: Any = None
         self._board = self.model.body(BOARD).id

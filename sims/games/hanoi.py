@@ -9,11 +9,12 @@ import mujoco
 import numpy as np
 from jaxtyping import Float64
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.arm_model import FINGER_SQUEEZE, FINGER_TRAVEL
 from sims.base import Policy
 from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, HAND_YAW, board_scene
+from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.hanoi_rules import LEVELS, PLACES, Lift, Towers
 
@@ -23,7 +24,8 @@ _ON_PLACE = 0.016  # metres from the middle of a place, within which a plate lie
 _AT_REST = 0.05  # m/s
 _UPRIGHT = 0.97
 _HOLD = 0.004  # metres of the fingertips over the lower edge of the plate they grip
-_ROOM = 0.007  # metres between each open finger and the plate
+_ROOM = 0.010  # metres between each open finger and the plate
+_GRIP_NEWTON = 4.0  # thirty times the weight of the largest plate; a grip of 20 tilts the smaller ones
 _SHAPE = mujoco.mjtGeom
 
 
@@ -53,7 +55,7 @@ class HanoiEnv(GameEnv):
         super().__init__(
             spec=self._scene(),
             name="Hanoi",
-            task="stack all plates on the marked place, one at a time and never a larger one on a smaller one",
+            task="stack all plates on the marked place, never a larger one on a smaller one",
             level=level,
             puzzle=puzzle,
             variant=variant,
@@ -61,6 +63,7 @@ class HanoiEnv(GameEnv):
             image_size=image_size,
             max_env_steps=self.max_env_steps_of[level] if max_env_steps is None else max_env_steps,
             render_mode=render_mode,
+            grip_newton=_GRIP_NEWTON,
         )
         joints = [self.model.joint(f"plate{disc}") for disc in range(puzzle.num_discs)]
         self._qpos_of = [joint.qposadr[0] for joint in joints]
@@ -175,7 +178,7 @@ class HanoiEnv(GameEnv):
         self.state = Towers(places, self.state.target)
 
 
-class HanoiExpert(ArmExpert):
+class HanoiExpert(GameExpert):
     """Grip the topmost plate, over, down, let go; a plate that was dropped is picked up from where it lies."""
 
     env: HanoiEnv
@@ -188,14 +191,15 @@ class HanoiExpert(ArmExpert):
     def _carry(self, lift: Lift) -> Iterator[Waypoint]:
         env = self.env
         disc = env.state.places.index(lift.source)
-        opened, closed = _opening(float(env.half_sides[disc]) + _ROOM), -1.0
+        half = float(env.half_sides[disc])
+        opened, closed = _opening(half + _ROOM), -1.0
         spot = env.piece_position(disc) + np.append(self.rng.normal(scale=0.001, size=2), 0)
         low = float(spot[2]) - _THICK / 2 + _HOLD + FINGERTIP
         over = max(env.top_of(place, disc) for place in range(PLACES)) + 0.012 + FINGERTIP
         over = max(over, low + _THICK)
         yield Waypoint(env.on_board(spot[:2], over), HAND_YAW, grip=opened, tolerance=0.007)
         yield Waypoint(env.on_board(spot[:2], low), HAND_YAW, grip=opened, tolerance=0.004, is_exact=True)
-        yield Waypoint(env.on_board(spot[:2], low), HAND_YAW, grip=closed, wait=2, is_exact=True)
+        yield Waypoint(env.on_board(spot[:2], low), HAND_YAW, grip=closed, wait=3, is_exact=True)
         carried = over + _HOLD
         yield Waypoint(env.on_board(spot[:2], carried), HAND_YAW, grip=closed, tolerance=0.012, is_exact=True)
 

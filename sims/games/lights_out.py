@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float64
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.games.board_parts import (
@@ -20,6 +20,7 @@ from sims.games.board_parts import (
     add_button,
     board_scene,
 )
+from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.lights_out_rules import LEVELS
 
@@ -124,7 +125,7 @@ class LightsOutEnv(GameEnv):
         self._is_down = numbers[count : 2 * count].astype(bool)
 
 
-class LightsOutExpert(ArmExpert):
+class LightsOutExpert(GameExpert):
     """Closed fingers above a button, down until it counts, up again."""
 
     env: LightsOutEnv

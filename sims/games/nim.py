@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float64
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.games.board_parts import (
@@ -23,6 +23,7 @@ from sims.games.board_parts import (
     add_peg,
     board_scene,
 )
+from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.nim_rules import LEVELS, Take
 
@@ -74,8 +75,7 @@ class NimEnv(GameEnv):
         super().__init__(
             spec=self._scene(),
             name="Nim",
-            task=f"push down 1 to {puzzle.max_take} pegs of one row in a turn, then the bell; "
-            "push down the last peg of all",
+            task=f"push 1 to {puzzle.max_take} pegs of one row, then the bell, and take the last peg of all",
             level=level,
             puzzle=puzzle,
             variant=variant,
@@ -240,7 +240,7 @@ class NimEnv(GameEnv):
         self._is_down = np.array(values[rows + 5 :], bool)
 
 
-class NimExpert(ArmExpert):
+class NimExpert(GameExpert):
     """Closed fingers: the pegs of the turn one by one, then the bell, then waiting for the opponent."""
 
     env: NimEnv

@@ -9,19 +9,20 @@ import mujoco
 import numpy as np
 from jaxtyping import Float64
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, HAND_YAW, board_scene
+from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.sliding_rules import GAP, LEVELS
 
 _GAP_WIDTH = 0.001  # metres on each side of a tile in its cell
 _TILE_HEIGHT = 0.008
 _LIFT = 0.0005  # metres between the plate and a tile in its grooves
-_RIM = 0.003  # metres, the thickness of the socket's wall
+_RIM = 0.0025  # metres, the thickness of the socket's wall
 _RIM_HEIGHT = 0.012
-_SOCKET = 0.0155  # metres from its middle to its wall; the closed fingers are 24 x 20 mm
+_SOCKET = 0.019  # metres from its middle to its wall; the closed fingers are 24 x 20 mm
 _TOP = BOARD_HEIGHT + _LIFT + _TILE_HEIGHT
 _CLEAR = 0.012  # metres that the fingertips pass over the rims
 _ARRIVED = 0.2  # share of the pitch within which a tile lies in a cell
@@ -50,7 +51,7 @@ class SlidingEnv(GameEnv):
         """See `ArmEnv`; `level` is `easy`, `medium` or `hard`. Unseen tiles are larger and in other colours."""
         puzzle = checked_level(level, LEVELS)
         self._shape = (puzzle.rows, puzzle.columns)
-        self._pitch = 0.052 if variant == "unseen" else 0.047
+        self._pitch = 0.053 if variant == "unseen" else 0.048
         super().__init__(
             spec=self._scene(),
             name="Sliding",
@@ -162,7 +163,7 @@ class SlidingEnv(GameEnv):
         self.state = tuple(int(number) for number in numbers[: len(self.state)])
 
 
-class SlidingExpert(ArmExpert):
+class SlidingExpert(GameExpert):
     """Fingertip into the socket, across, out again; a tile left half-way is pushed once more."""
 
     env: SlidingEnv

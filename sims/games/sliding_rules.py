@@ -72,7 +72,7 @@ class Sliding:
 
 
 LEVELS = {
-    "easy": Sliding(rows=2, columns=3, shortest_range=(1, 4), slack=4),
+    "easy": Sliding(rows=2, columns=3, shortest_range=(2, 4), slack=4),
     "medium": Sliding(rows=3, columns=3, shortest_range=(8, 14), slack=8),
     "hard": Sliding(rows=3, columns=3, shortest_range=(15, 22), slack=10),
 }

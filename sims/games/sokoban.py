@@ -9,10 +9,11 @@ import mujoco
 import numpy as np
 from jaxtyping import Float64
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, HAND_YAW, board_scene
+from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.sokoban_rules import LEVELS, STEPS, Push, Store
 
@@ -180,7 +181,7 @@ class SokobanEnv(GameEnv):
         self.state = Store(self.state.walls, self.state.goals, frozenset(self._cells))
 
 
-class SokobanExpert(ArmExpert):
+class SokobanExpert(GameExpert):
     """Down behind a box, forward until it stands on its cell, up; a box that has come off the middle is led back."""
 
     env: SokobanEnv

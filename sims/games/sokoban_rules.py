@@ -116,7 +116,7 @@ class Sokoban:
 
 
 LEVELS = {
-    "easy": Sokoban(size=4, num_boxes=1, num_walls=1, shortest_range=(1, 4), slack=4),
+    "easy": Sokoban(size=4, num_boxes=1, num_walls=0, shortest_range=(1, 3), slack=4),
     "medium": Sokoban(size=5, num_boxes=2, num_walls=3, shortest_range=(5, 9), slack=6),
     "hard": Sokoban(size=6, num_boxes=3, num_walls=5, shortest_range=(15, 20), slack=10),
 }

@@ -13,7 +13,7 @@ NO_PIECE = -1
 class Tally:
     """Counts of one episode.
 
-    An attempt begins when the hand touches a piece and ends when it has gone away from the pieces again.
+    An attempt begins when the hand comes down among the pieces and touches one; it ends when it has gone away again.
 
     Attributes:
         shortest: moves of the shortest solution from the start.
@@ -26,7 +26,7 @@ class Tally:
         is_lost: no solution is left within the moves allowed, or a rule was broken that ends the game.
         piece: the piece of the present attempt, `NO_PIECE` between attempts.
         could_move: whether it had a legal move when it was touched.
-        events: moves, parts and illegal moves when it was touched.
+        events: moves, parts and illegal moves before the present attempt.
         quiet: env steps since the last touch.
     """
 
@@ -66,20 +66,18 @@ class Tally:
     def record_touch(self, piece: int, could_move: bool) -> None:
         """The hand touches a piece in this env step."""
         if self.piece == NO_PIECE:
-            self.piece, self.could_move, self.events = piece, could_move, self.num_events
+            self.piece, self.could_move = piece, could_move
         self.quiet = 0
 
     def record_no_touch(self, is_away: bool) -> None:
         """The hand touches nothing in this env step, and may have gone; an attempt may have ended without a move."""
-        if self.piece == NO_PIECE:
-            return
         self.quiet += 1
-        if self.quiet < _QUIET_STEPS or not is_away:
+        if not is_away or (self.piece != NO_PIECE and self.quiet < _QUIET_STEPS):
             return
-        if self.num_events == self.events:
+        if self.piece != NO_PIECE and self.num_events == self.events:
             self.motor_failures += self.could_move
             self.illegal_moves += not self.could_move
-        self.piece, self.quiet = NO_PIECE, 0
+        self.piece, self.events = NO_PIECE, self.num_events
 
     def metrics(self, is_solved: bool) -> dict[str, float]:
         """Numbers for the results of an evaluation.

@@ -7,7 +7,8 @@ from sims.screen.icons import draw_icon, names
 from sims.screen.puzzle import Goal, Point, Puzzle, is_inside, scatter
 from sims.screen.theme import NAMED
 
-_HALF = 13.0  # pixels, also half of what counts as a hit
+_HALF = 13.0  # pixels
+_HIT = 11.0  # half of what counts as a hit
 _PANEL = 26
 
 
@@ -41,7 +42,7 @@ class ClickIcon(Puzzle):
         return None if self.marks[0] else Goal(self._points[0], tolerance=4.0)
 
     def press(self, point: Point) -> bool:
-        hit = is_inside(point, self._points[0], _HALF)
+        hit = is_inside(point, self._points[0], _HIT)
         self.marks[0] = max(self.marks[0], float(hit))
         return hit
 

@@ -64,7 +64,6 @@ def _add_monitor(spec: mujoco.MjSpec) -> None:
     distance = 0.3
     fovy = 2 * np.degrees(np.arctan((_HALF_WIDTH + 0.005) / distance))
     world.add_camera(name=SCREEN, pos=(0.95 - distance, 0.0, 0.24), xyaxes=(0, -1, 0, 0, 0, 1), fovy=fovy)
-    world.add_camera(name="desk", pos=(0.1, -0.32, 0.55), xyaxes=(0.42, -0.9, 0, 0.52, 0.24, 0.82), fovy=60)
     world.add_camera(name="hand", pos=(0.45, -0.3, 0.12), xyaxes=(1, 0, 0, 0, 0.3, 0.95), fovy=60)
 
 

@@ -14,6 +14,7 @@ from PIL import ImageDraw
 from sims.arm import ArmEnv
 from sims.arm_looks import draw_colour
 from sims.base import FILM_SIZE, Policy
+from sims.camera import CameraView
 from sims.raycast import texture_pixels
 from sims.screen import PUZZLES
 from sims.screen.desk import BUTTON, HOLD_HEIGHT, MOUSE, MOUSE_CENTRE, SCREEN, MouseSensor, desk
@@ -21,7 +22,8 @@ from sims.screen.puzzle import Puzzle
 
 _GAINS = (700.0, 1000.0)  # pixels per metre
 _UNSEEN_GAINS = ((550.0, 680.0), (1020.0, 1200.0))
-_ARROW = np.array([(0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12)], np.float64)
+_DESK_VIEW = CameraView(lookat=(0.67, 0.03, 0.13), distance=0.86, azimuth=45.0, elevation=-27.0)
+_ARROW = ((0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12))
 _CURSOR, _CURSOR_PRESSED = (255, 255, 255), (255, 150, 0)
 
 
@@ -41,7 +43,7 @@ class ScreenEnv(ArmEnv):
         variant: str = "train",
         cameras: Sequence[str] = ("screen",),
         image_size: int = 64,
-        max_env_steps: int = 200,
+        max_env_steps: int = 120,
         render_mode: str | None = None,
     ):
         """Build the desk.
@@ -66,6 +68,7 @@ class ScreenEnv(ArmEnv):
             image_size=image_size,
             max_env_steps=max_env_steps,
             render_mode=render_mode,
+            views={"desk": _DESK_VIEW},
         )
         self._pixels = texture_pixels(self.model, SCREEN)
         self._mouse_body = self.model.body(MOUSE).id
@@ -89,7 +92,7 @@ class ScreenEnv(ArmEnv):
     def render_frame(self, camera: str, size: int = FILM_SIZE) -> UInt8[np.ndarray, " size size 3"]:
         """A picture from any camera, with the screen as it is now."""
         picture = self.puzzle.picture().copy()
-        x, y = np.round(self.mouse.cursor)
+        x, y = (round(float(place)) for place in self.mouse.cursor)
         fill = _CURSOR_PRESSED if self.mouse.is_pressed else _CURSOR
         ImageDraw.Draw(picture).polygon([(x + dx, y + dy) for dx, dy in _ARROW], fill=fill, outline=(0, 0, 0))
         self._pixels[:] = np.frombuffer(picture.tobytes(), np.uint8)
@@ -140,7 +143,7 @@ class ScreenEnv(ArmEnv):
         metrics = {
             "wrong_clicks": puzzle.wrong_clicks,
             "progress": puzzle.progress,
-            "time_s": (self.elapsed_steps + 1) * self.control_dt,
+            "time_s": round((self.elapsed_steps + 1) * self.control_dt, 3),
         }
         if self._num_clicks:
             metrics["cursor_error_px"] = self._error_sum / self._num_clicks

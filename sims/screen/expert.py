@@ -17,7 +17,7 @@ _GRAB_REACH = 0.02  # metres by which the hand may be off the mouse and still ho
 class ScreenExpert(ArmExpert):
     """One for all puzzles: each says itself what is to be done next (`Puzzle.goal`)."""
 
-    style = Style(speed=(0.2, 0.4), wobble=0.08, pause=0.06, slip=0.04)
+    style = Style(speed=(0.2, 0.4), wobble=0.08, pause=0.06)
 
     def plan(self) -> Iterator[Waypoint]:
         """Goal after goal, until the puzzle has none."""
@@ -66,7 +66,7 @@ class ScreenExpert(ArmExpert):
     def _act(self) -> Float[np.ndarray, " 5"]:
         """As a waypoint wants it, but with a steady height: a long way sideways must not delay it."""
         action = super()._act()
-        if self._is_holding and not self._slip:
+        if self._is_holding:
             assert self._waypoint is not None
             height = self._waypoint.target[2]
             action[2] = (height - self.env.commanded_hand[2]) / MAX_MOVE + 0.3 * self._wobble[2]

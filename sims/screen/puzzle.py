@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from sims.screen.desk import SCREEN_SIZE
 from sims.screen.theme import Theme
 
-MAX_WRONG_CLICKS = 3
+MAX_WRONG_CLICKS = 1
 Point = Float[np.ndarray, " 2"]
 
 

@@ -13,6 +13,7 @@ FAST = (
     "MetaWorld-push-v3",
     "MetaWorld-door-lock-v3",
     "Driving-follow-v0",
+    "Deformable-RopeStraighten-v0",
     "Games-LightsOut-v0",
     "Screen-SelectTiles-v0",
 )

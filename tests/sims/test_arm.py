@@ -10,7 +10,7 @@ import pytest
 from gymnasium.error import InvalidAction
 
 from sims.arm import ArmEnv
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import ArmExpert, Style, Waypoint
 from sims.arm_ik import ArmKinematics
 from sims.arm_looks import draw_colour
 from sims.arm_model import HOME, attach_arm, tabletop
@@ -97,7 +97,7 @@ def test_inverse_kinematics_reaches_a_grid_of_poses(yaw):
                 data.qpos[:7] = kinematics.solve(np.array([x, y, z]), yaw, HOME, max_iterations=100)
                 mujoco.mj_kinematics(model, data)
                 matrix = data.site("arm/tcp").xmat.reshape(3, 3)
-                assert np.abs(data.site("arm/tcp").xpos - (x, y, z)).max() < 1e-4
+                assert np.abs(data.site("arm/tcp").xpos - (x, y, z)).max() < 2e-4
                 assert np.allclose(matrix[:, 2], (0, 0, -1), atol=1e-3), "the hand looks down"
                 assert np.allclose(matrix[:, 1], (np.sin(yaw), -np.cos(yaw), 0), atol=1e-3)
 
@@ -128,6 +128,16 @@ def test_the_expert_lifts_the_box_by_friction_in_every_episode_and_never_twice_a
     shared = min(len(first), len(other))
     assert np.abs(first[:shared] - other[:shared]).max() > 0.1
     assert max(len(actions) for _, actions in runs) < 120
+
+
+def test_slips_are_recovered_from():
+    class Clumsy(LiftExpert):
+        style = Style(slip=0.5, pause=0.3, wobble=0.3)
+
+    env = Lift(cameras=(), max_env_steps=300)
+    for seed in range(4):
+        env.reset(seed=seed)
+        assert run(env, seed, Clumsy(env))[0]
 
 
 @pytest.mark.parametrize("sleeping", [0, 4])

@@ -143,6 +143,17 @@ def test_the_screen_camera_shows_the_picture_and_nothing_hides_it():
     env.close()
 
 
+def test_without_opengl_rays_show_the_same_screen(monkeypatch):
+    pictures = []
+    for renderer in ("gl", "raycast"):
+        monkeypatch.setenv("UNIFIED_RENDERER", renderer)
+        env = desk("SelectTiles", cameras=("screen",))
+        env.reset(seed=0)
+        pictures.append(env.render_frame("screen", 64).astype(float).ravel())
+        env.close()
+    assert np.corrcoef(pictures[0], pictures[1])[0, 1] > 0.85
+
+
 def test_the_cursor_is_drawn_where_it_is():
     env = desk(cameras=("screen",))
     env.reset(seed=3)

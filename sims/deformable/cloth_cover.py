@@ -1,0 +1,117 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
+"""Cover an object with a cloth."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_looks import draw_colour
+from sims.base import Policy
+from sims.deformable import measures
+from sims.deformable.cloth import Cloth
+from sims.deformable.cloth_scene import ClothEnv
+from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
+from sims.deformable.moves import corner_pinch, let_go
+from sims.deformable.scene import near_table
+
+_MASS = 0.4  # kilograms: the cloth does not drag it along
+
+
+class ClothCoverEnv(ClothEnv):
+    """A cloth beside a round object; done when the object cannot be seen from above.
+
+    Success: at least `MIN_COVERED` of the object's outline lies under the cloth seen from above, the cloth lies on top
+    of it, not beneath it, and the hand has let go.
+    `unseen`: a flat box instead of a puck.
+    """
+
+    MIN_COVERED = 0.97
+    MAX_LYING = 0.09
+
+    def __init__(self, variant: str = "train", **common: Any):
+        """See `ArmEnv` for the arguments."""
+        self._outline_radius, self._height = (0.036, 0.03) if variant == "unseen" else (0.032, 0.04)
+        super().__init__("cloth-cover", "Cover the object with the cloth.", Cloth(width=0.18), variant, **common)
+        joint = self.model.joint("thing")
+        self._thing_qpos = int(joint.qposadr[0])
+        angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        self._outline = np.concatenate([share * self._outline_radius * ring for share in (0.3, 0.65, 1.0)])
+
+    def _make_scene(self, variant: str) -> mujoco.MjSpec:
+        spec = near_table()
+        spec.add_material(name="thing", specular=0.1)
+        body = spec.worldbody.add_body(name="thing", pos=(0, 0, 0.5))
+        body.add_freejoint(name="thing")
+        if variant == "unseen":
+            half = self._outline_radius / np.sqrt(2)
+            shape, size = mujoco.mjtGeom.mjGEOM_BOX, (half, half, self._height / 2)
+        else:
+            shape, size = mujoco.mjtGeom.mjGEOM_CYLINDER, (self._outline_radius, self._height / 2, 0)
+        body.add_geom(
+            name="thing", type=shape, size=size, mass=_MASS, material="thing", condim=4, friction=FRICTION,
+            solref=SOLREF, solimp=SOLIMP,
+        )  # fmt: skip
+        return spec
+
+    def _draw_episode(self, rng: np.random.Generator) -> None:
+        self._draw_surroundings(rng)
+        self.looks.paint("thing", draw_colour(rng, (0.0, 1.0), (0.0, 0.15), (0.75, 1.0)))
+        side = rng.choice([-1.0, 1.0])
+        thing = self._draw_place(rng, 0.03, aside=side * 0.11)
+        cloth = self._draw_place(rng, 0.02, aside=-side * 0.11)
+        self.data.qpos[self._thing_qpos : self._thing_qpos + 3] = *thing, self._height / 2
+        self.cloth.place(self.data, self._flat(cloth, np.pi / 4 + rng.uniform(-0.3, 0.3)))
+        self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.22]))
+
+    def thing_position(self) -> np.ndarray:
+        """Middle of the object, metres."""
+        return self.data.qpos[self._thing_qpos : self._thing_qpos + 3].copy()
+
+    def covered_share(self) -> float:
+        """Share of the object's outline under the cloth, seen from above; 0 if the cloth is beneath it."""
+        vertices, thing = self.cloth.vertices(self.data), self.thing_position()
+        above = np.linalg.norm(vertices[:, :2] - thing[:2], axis=1) < 0.7 * self._outline_radius
+        if not above.any() or vertices[above, 2].min() < thing[2]:
+            return 0.0
+        points = thing[:2] + self._outline
+        return float(measures.covered(points, vertices[:, :2], self.cloth.triangles).mean())
+
+    def _judge(self) -> tuple[float, bool, dict[str, Any]]:
+        covered = self.covered_share()
+        success = covered > self.MIN_COVERED and self.is_lying_free()
+        return covered - 1, success, {"metrics": {"covered": covered}}
+
+    def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
+        """Lifts the corner nearest to the object and draws the cloth over it, again if it was not enough."""
+        return _Expert(self, rng)
+
+
+class _Expert(ArmExpert):
+    def plan(self) -> Iterator[Waypoint]:
+        env = self.env
+        for _ in range(6):
+            vertices, thing = env.cloth.vertices(env.data), env.thing_position()
+            way = thing[:2] - vertices[:, :2].mean(axis=0)
+            corners = np.array(env.cloth.cloth.corners)
+            ahead = (vertices[corners, :2] - vertices[:, :2].mean(axis=0)) @ way
+            corner = int(corners[ahead.argmax()])
+            yield from corner_pinch(env, env.cloth, corner)
+            if env.cloth.vertices(env.data)[corner][2] > 0.03:
+                yield from self._draw_over(corner, way / np.linalg.norm(way))
+            yield from let_go(env, 0.0)
+
+    def _draw_over(self, corner: int, direction: np.ndarray) -> Iterator[Waypoint]:
+        """High over the object until the cloth's middle is above it, and down behind it."""
+        env = self.env
+        thing = env.thing_position()[:2]
+        reach = env.cloth.cloth.width / np.sqrt(2)
+        slip = env.hand_position[:2] - env.cloth.vertices(env.data)[corner][:2]
+        end = thing + slip + (reach + 0.01) * direction
+        yield Waypoint(np.array([*(env.hand_position[:2]), 0.13]), grip=-1.0, speed=0.7, tolerance=0.02)
+        yield Waypoint(np.array([*end, 0.13]), grip=-1.0, speed=0.6, tolerance=0.02, max_steps=40)
+        yield Waypoint(np.array([*end, 0.03]), grip=-1.0, speed=0.6, max_steps=20)

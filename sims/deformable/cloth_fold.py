@@ -1,0 +1,83 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
+"""Fold a cloth in half along its diagonal."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sims.arm_expert import ArmExpert, Waypoint
+from sims.base import Policy
+from sims.deformable import measures
+from sims.deformable.cloth import Cloth
+from sims.deformable.cloth_scene import ClothEnv
+from sims.deformable.moves import corner_pinch, let_go
+
+
+class ClothFoldEnv(ClothEnv):
+    """A spread cloth; done when one half lies on the other along a diagonal.
+
+    Success: the vertices of the two halves lie within `MAX_FOLD_ERROR` metres of each other on average, seen from
+    above; the cloth covers at most `MAX_AREA` of its flat area; and it lies on the table, let go.
+    `unseen`: a cloth of 20 cm instead of 18.
+    """
+
+    MAX_FOLD_ERROR = 0.015
+    MAX_AREA = 0.6
+
+    def __init__(self, variant: str = "train", **common: Any):
+        """See `ArmEnv` for the arguments."""
+        cloth = Cloth(width=0.2 if variant == "unseen" else 0.18)
+        super().__init__("cloth-fold", "Fold the cloth in half.", cloth, variant, **common)
+        count = self.cloth.cloth.count
+        grid = np.arange(count * count).reshape(count, count)
+        self._mirrors = [np.stack([grid.ravel(), other.ravel()], 1) for other in (grid.T, grid[::-1, ::-1].T)]
+
+    def _draw_episode(self, rng: np.random.Generator) -> None:
+        self._draw_surroundings(rng)
+        self.cloth.place(self.data, self._flat(self._draw_place(rng, 0.05), rng.uniform(-0.4, 0.4)))
+        self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
+
+    def fold_error(self) -> float:
+        """Mean gap of mirrored vertices for the better of the two diagonals, metres."""
+        vertices = self.cloth.vertices(self.data)
+        return min(measures.fold_error(vertices, pairs) for pairs in self._mirrors)
+
+    def _judge(self) -> tuple[float, bool, dict[str, Any]]:
+        error, area = self.fold_error(), self.coverage()
+        success = error < self.MAX_FOLD_ERROR and area < self.MAX_AREA and self.is_lying_free()
+        return -error, success, {"metrics": {"fold_error_m": error, "coverage": area}}
+
+    def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
+        """Takes one corner to the opposite one, and again if it was lost."""
+        return _Expert(self, rng)
+
+
+class _Expert(ArmExpert):
+    def plan(self) -> Iterator[Waypoint]:
+        env = self.env
+        for _ in range(5):
+            vertices = env.cloth.vertices(env.data)
+            moved, goal = (vertices[env.cloth.cloth.corners[k]] for k in (0, 2))
+            way = goal[:2] - moved[:2]
+            if np.linalg.norm(way) < 0.02:
+                return
+            yield from corner_pinch(env, env.cloth, 0)
+            if env.cloth.vertices(env.data)[0][2] > 0.03:
+                yield from self._carry_over(way)
+            yield from let_go(env, 0.0)
+
+    def _carry_over(self, way: np.ndarray) -> Iterator[Waypoint]:
+        """In an arc to the opposite corner, and down until the cloth lies."""
+        env = self.env
+
+        def goal(height: float) -> np.ndarray:
+            vertices = env.cloth.vertices(env.data)
+            slip = env.hand_position[:2] - vertices[0][:2]
+            return np.array([*(vertices[env.cloth.cloth.corners[2]][:2] + slip), height])
+
+        middle = np.array([*(env.hand_position[:2] + 0.5 * way), 0.1])
+        yield Waypoint(middle, grip=-1.0, speed=0.6, tolerance=0.02)
+        yield Waypoint(lambda: goal(0.05), grip=-1.0, speed=0.6, max_steps=30)
+        yield Waypoint(lambda: goal(0.03), grip=-1.0, speed=0.4, is_exact=True, max_steps=8)

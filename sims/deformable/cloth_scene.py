@@ -1,0 +1,53 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
+"""What the worlds with a cloth share: building it, laying it out, how much it covers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from sims.deformable import measures
+from sims.deformable.cloth import Cloth, ClothState, add_cloth
+from sims.deformable.scene import DeformableEnv, near_table
+from sims.deformable.textures import add_patterns, dress
+
+
+class ClothEnv(DeformableEnv):
+    """A table with one cloth."""
+
+    MAX_LYING = 0.06  # metres; a vertex above is being held
+
+    def __init__(self, task_name: str, task: str, cloth: Cloth, variant: str, **common: Any):
+        """Put a cloth of this size on the table; see `ArmEnv` for the other arguments."""
+        spec = self._make_scene(variant)
+        add_cloth(spec, cloth, add_patterns(spec, variant))
+        super().__init__(spec, task_name, task, variant=variant, **common)
+        self.cloth = ClothState(self.model, cloth)
+
+    def _make_scene(self, variant: str) -> mujoco.MjSpec:
+        """The scene without cloth and arm."""
+        return near_table()
+
+    def _draw_surroundings(self, rng: np.random.Generator) -> None:
+        super()._draw_surroundings(rng)
+        dress(self.model, self.variant, rng)
+
+    def _flat(self, centre: Sequence[float] | np.ndarray, turn: float) -> Float[np.ndarray, " vertices 3"]:
+        """Vertices of the spread cloth at a place, turned by `turn` radians."""
+        cos, sin = np.cos(turn), np.sin(turn)
+        plane = self.cloth.cloth.flat() @ np.array([[cos, sin], [-sin, cos]]) + np.asarray(centre)
+        return np.column_stack([plane, np.full(len(plane), self.cloth.cloth.radius)])
+
+    def coverage(self) -> float:
+        """Area that the cloth covers seen from above, as a share of its flat area."""
+        vertices = self.cloth.vertices(self.data)[:, :2]
+        return measures.covered_area(vertices, self.cloth.triangles) / self.cloth.cloth.width**2
+
+    def is_lying_free(self) -> bool:
+        """Whether nothing holds the cloth up and the hand has let go of it."""
+        vertices = self.cloth.vertices(self.data)
+        away = np.linalg.norm(vertices - self.hand_position, axis=1).min() > 0.03
+        return bool(away and vertices[:, 2].max() < self.MAX_LYING)

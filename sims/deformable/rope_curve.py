@@ -1,0 +1,120 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
+"""Lay a rope along a curve drawn on the table."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from sims.arm_expert import ArmExpert, Waypoint
+from sims.base import Policy
+from sims.deformable.measures import distance_between_polylines
+from sims.deformable.moves import let_go
+from sims.deformable.rope_scene import RopeEnv, pinch_link, turned_yaw
+from sims.deformable.scene import near_table
+
+_DASHES = 24
+_THICKNESS = 0.001
+
+
+class RopeCurveEnv(RopeEnv):
+    """A curve drawn on the table and a rope of its length beside it; done when the rope lies on the curve.
+
+    Success: the mean distance between rope and curve, counted both ways, is below `MAX_MEAN`, the largest below
+    `MAX_LARGEST`, and the rope lies on the table, let go. Either end of the rope may be at either end of the curve.
+    """
+
+    MAX_MEAN = 0.012
+    MAX_LARGEST = 0.03
+
+    def __init__(self, variant: str = "train", **common: Any):
+        """See `ArmEnv` for the arguments."""
+        super().__init__("rope-curve", "Lay the rope along the line.", variant, **common)
+        self._dashes = np.array([self.model.geom(f"dash_{k}").id for k in range(_DASHES)])
+        self.curve = np.zeros((_DASHES + 1, 2))
+
+    def _make_scene(self, variant: str) -> mujoco.MjSpec:
+        spec = near_table()
+        spec.add_material(name="ink", rgba=(0.05, 0.05, 0.07, 1), specular=0.0)
+        for k in range(_DASHES):
+            spec.worldbody.add_geom(
+                name=f"dash_{k}", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.007, 0.004, _THICKNESS), pos=(0.1, 0.1, 0),
+                contype=0, conaffinity=0, material="ink", euler=(0, 0, 0.1),
+            )  # fmt: skip
+        return spec
+
+    def _draw_episode(self, rng: np.random.Generator) -> None:
+        self._draw_surroundings(rng)
+        length = self.rope.rope.length
+        curve, heading = _drawn_curve(rng, length, 1.6 if self.is_unseen else 1.2)
+        side = rng.choice([-1.0, 1.0])
+        self.curve = curve + self._draw_place(rng, 0.03, ahead=side * 0.06) - curve.mean(axis=0)
+        self._draw_dashes()
+        heading += rng.uniform(-0.2, 0.2) + np.pi * rng.integers(2)
+        along = np.linspace(-0.5, 0.5, self.rope.rope.links + 1)[:, None] * length
+        centre = self._draw_place(rng, 0.02, ahead=-side * 0.07)
+        self._lay(centre + along * (np.cos(heading), np.sin(heading)))
+        self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
+
+    def _draw_dashes(self) -> None:
+        """Put the dashes of the drawing along the curve."""
+        along = np.diff(self.curve, axis=0)
+        angle = np.arctan2(along[:, 1], along[:, 0])
+        self.model.geom_pos[self._dashes, :2] = (self.curve[:-1] + self.curve[1:]) / 2
+        self.model.geom_pos[self._dashes, 2] = 0.0
+        self.model.geom_quat[self._dashes] = np.stack([np.cos(angle / 2), 0 * angle, 0 * angle, np.sin(angle / 2)], 1)
+
+    def _judge(self) -> tuple[float, bool, dict[str, Any]]:
+        mean, largest = distance_between_polylines(self.line()[:, :2], self.curve)
+        success = mean < self.MAX_MEAN and largest < self.MAX_LARGEST and self.is_lying_free()
+        return -mean, success, {"metrics": {"mean_distance_m": mean, "largest_distance_m": largest}}
+
+    def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
+        """Lifts the rope by its tip, lets it hang over one end of the curve and lowers it along it."""
+        return _Expert(self, rng)
+
+
+def _drawn_curve(rng: np.random.Generator, length: float, bend: float) -> tuple[Float[np.ndarray, " corners 2"], float]:
+    """A smooth random arc or S of this length, and its mean heading, about across the table.
+
+    `bend` is its largest turn in radians.
+    """
+    share = np.linspace(0, 1, _DASHES)
+    mean = np.pi / 2 + rng.uniform(-0.4, 0.4)
+    heading = mean + rng.uniform(-bend, bend) * np.cos(np.pi * (rng.uniform(1.0, 2.0) * share + rng.uniform(0, 0.5)))
+    steps = length / _DASHES * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    line = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    chord = line[-1] - line[0]
+    return line, float(np.arctan2(chord[1], chord[0]))
+
+
+class _Expert(ArmExpert):
+    def plan(self) -> Iterator[Waypoint]:
+        env = self.env
+        links = env.rope.rope.links
+        curve = self._curve()
+        middles = (np.arange(links) + 0.5) / links
+        goals = np.stack([np.interp(middles, np.linspace(0, 1, len(curve)), curve[:, k]) for k in range(2)], axis=1)
+        first = [links - 1, 0, links // 2]
+        for turn in range(9):
+            gaps = np.array([np.linalg.norm(env.link(k)[:2] - goals[k]) for k in range(links)])
+            link = first[turn] if turn < len(first) else int(gaps.argmax())
+            if gaps[link] < 0.008:
+                continue
+            yield from pinch_link(env, link)
+            if env.is_held(link):
+                ahead = goals[min(link + 1, links - 1)] - goals[max(link - 1, 0)]
+                yaw = turned_yaw(env, link, float(np.arctan2(ahead[1], ahead[0])))
+                height = env.hand_position[2]
+                yield Waypoint(np.array([*goals[link], height]), yaw, -1.0, speed=0.5, max_steps=40)
+            yield from let_go(env, 0.0, rise=0.06)
+
+    def _curve(self) -> np.ndarray:
+        """The drawn curve from the end that the rope's tail is nearer to."""
+        curve, line = self.env.curve, self.env.line()[:, :2]
+        same = np.linalg.norm(curve[0] - line[0]) + np.linalg.norm(curve[-1] - line[-1])
+        other = np.linalg.norm(curve[-1] - line[0]) + np.linalg.norm(curve[0] - line[-1])
+        return curve[::-1] if other < same else curve

@@ -1,0 +1,137 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
+"""Thread a rope through a ring."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_looks import draw_colour
+from sims.base import Policy
+from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
+from sims.deformable.measures import length_past_plane, signed_crossings
+from sims.deformable.moves import let_go
+from sims.deformable.rope_scene import RopeEnv, pinch_link
+from sims.deformable.scene import near_table
+
+_PIECES = 12
+_WIRE = 0.004
+_UP = np.array([0.0, 0.0, 1.0])
+
+
+class RopeThreadEnv(RopeEnv):
+    """A level ring on a post and a rope on the table; done when the rope hangs through the ring from above.
+
+    Success: the rope crosses the ring's disc downwards once more than upwards (counted from the tip), and at least
+    `MIN_PAST` metres of it are below the disc on the far side of that crossing.
+    `unseen`: a narrower ring on a higher post.
+    """
+
+    MIN_PAST = 0.04
+
+    def __init__(self, variant: str = "train", **common: Any):
+        """See `ArmEnv` for the arguments."""
+        self._radius, self._height = (0.028, 0.09) if variant == "unseen" else (0.03, 0.08)
+        super().__init__("rope-thread", "Thread the rope through the ring.", variant, **common)
+        self._ring = self.model.body("ring").id
+
+    def _make_scene(self, variant: str) -> mujoco.MjSpec:
+        spec = near_table(height=0.14)
+        spec.add_material(name="ring", specular=0.3)
+        ring = spec.worldbody.add_body(name="ring", pos=(0.5, 0, self._height))
+        angle = np.linspace(0, 2 * np.pi, _PIECES + 1)
+        corners = self._radius * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
+        shape = mujoco.mjtGeom.mjGEOM_CAPSULE
+        contact: dict[str, Any] = {"condim": 4, "friction": FRICTION, "solref": SOLREF, "solimp": SOLIMP}
+        for k in range(_PIECES):
+            ring.add_geom(
+                name=f"ring_{k}", type=shape, fromto=(*corners[k], *corners[k + 1]), size=(_WIRE, 0, 0),
+                material="ring", **contact,
+            )  # fmt: skip
+        foot = np.array([self._radius + 0.005, 0, 0])
+        ring.add_geom(
+            name="post", type=shape, fromto=(*foot, *(foot - self._height * _UP)), size=(0.006, 0, 0), material="ring",
+            **contact,
+        )  # fmt: skip
+        return spec
+
+    def _draw_episode(self, rng: np.random.Generator) -> None:
+        self._draw_surroundings(rng)
+        self.looks.paint("ring", draw_colour(rng, (0.0, 1.0), (0.0, 0.1), (0.85, 1.0)))
+        side = rng.choice([-1.0, 1.0])
+        centre = self._draw_place(rng, 0.04, aside=side * 0.1)
+        self.model.body_pos[self._ring] = *centre, self._height
+        angle = rng.uniform(-np.pi, np.pi)
+        self.model.body_quat[self._ring] = np.cos(angle / 2), 0, 0, np.sin(angle / 2)
+        heading = rng.uniform(-0.6, 0.6) + np.pi * rng.integers(2)
+        along = np.linspace(-0.5, 0.5, self.rope.rope.links + 1)[:, None] * self.rope.rope.length
+        self._lay(self._draw_place(rng, 0.02, aside=-side * 0.1) + along * (np.cos(heading), np.sin(heading)))
+        self.place_hand(np.array([*self._draw_place(rng, 0.08), 0.25]))
+
+    def ring_centre(self) -> np.ndarray:
+        """Middle of the ring, metres."""
+        return self.model.body_pos[self._ring].copy()
+
+    def length_through(self) -> float:
+        """Length of rope below the ring if it goes through it downwards from the tip, otherwise 0, metres."""
+        line, centre = self.line()[::-1], self.ring_centre()
+        if signed_crossings(line, centre, _UP, self._radius) != -1:
+            return 0.0
+        return length_past_plane(line, centre, _UP)
+
+    def _judge(self) -> tuple[float, bool, dict[str, Any]]:
+        through = self.length_through()
+        tail = self.line()[0]
+        reward = -float(np.linalg.norm(tail - self.ring_centre())) if through == 0 else through
+        return reward, through > self.MIN_PAST, {"metrics": {"length_through_m": through}}
+
+    def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
+        """Lifts the rope by its tip, lets the other end hang over the ring and lowers it through."""
+        return _Expert(self, rng)
+
+
+class _Expert(ArmExpert):
+    def plan(self) -> Iterator[Waypoint]:
+        env = self.env
+        tip = env.rope.rope.links - 2  # the last but one: the fingers are as wide as a link and slip off the very end
+        for _ in range(4):
+            yield from pinch_link(env, tip)
+            if env.is_held(tip):
+                for _ in range(3):
+                    yield from self._lower_through(tip)
+                    if env.length_through() > env.MIN_PAST:
+                        return
+            yield from let_go(env, 0.0)
+
+    def _lower_through(self, tip: int) -> Iterator[Waypoint]:
+        """Hang the rope over the ring, correct the hand by where its end hangs, and go down."""
+        env = self.env
+        ring, length = env.ring_centre(), env.rope.rope.length
+        high = ring[2] + length + 0.015
+        if env.line()[0][2] < ring[2]:
+            tail = env.line()[0][:2]
+            yield Waypoint(
+                np.array([*((env.hand_position[:2] + tail) / 2), high / 2]), grip=-1.0, speed=0.5, tolerance=0.03
+            )
+            yield Waypoint(np.array([*tail, high]), grip=-1.0, speed=0.5, tolerance=0.03)
+
+        def above(height: float) -> np.ndarray:
+            """The hand where the rope hangs over the ring; it hangs from beside the fingers."""
+            beside = env.link(tip - 2)[:2] - env.hand_position[:2]
+            return np.array([*(ring[:2] - np.clip(beside, -0.03, 0.03)), height])
+
+        seen = [env.line()[0]]
+
+        def is_calm() -> bool:
+            seen.append(env.line()[0])
+            return bool(np.linalg.norm(seen[-1][:2] - ring[:2]) < 0.015 and np.linalg.norm(seen[-1] - seen[-2]) < 0.01)
+
+        yield Waypoint(lambda: above(high), grip=-1.0, speed=0.4, tolerance=0.012)
+        yield Waypoint(lambda: above(high), grip=-1.0, is_exact=True, wait=40, max_steps=40, until=is_calm)
+        end = above(high - 0.09)
+        yield Waypoint(
+            end, grip=-1.0, speed=0.6, is_exact=True, max_steps=20, until=lambda: env.length_through() > env.MIN_PAST
+        )

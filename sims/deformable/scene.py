@@ -1,0 +1,107 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
+"""What the deformable worlds share: a table seen from near, coarse enough time steps, looks, a gentle gripper."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from sims.arm import CONTROL_DT, ArmEnv
+from sims.arm_looks import draw_colour
+from sims.arm_model import PREFIX, tabletop
+from sims.deformable.contact import SOLIMP, SOLREF
+
+SIM_DT = CONTROL_DT / 12  # 4.2 ms: a third of the cost of 1.4 ms, and contacts with time constants of 9 ms are stable
+GRIP_NEWTON = 3.0  # firmer, and the masses of a cloth (1 g) sink into the fingers and squirt out
+CENTRE = (0.48, 0.0)  # of what the cameras show, metres
+_State = mujoco.mjtState
+
+
+class DeformableEnv(ArmEnv):
+    """A table with something that bends, flows or yields; success is read off its geometry.
+
+    `train` and `unseen` differ in sizes, stiffness, colours, textures, light and cameras; each world says how.
+    """
+
+    # Everything that integration reads, less the external forces, which nothing here applies.
+    sim_state_spec = int(_State.mjSTATE_INTEGRATION) & ~int(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
+    workspace = ((0.25, -0.35, 0.012), (0.72, 0.35, 0.5))
+
+    def __init__(
+        self,
+        spec: mujoco.MjSpec,
+        task_name: str,
+        task: str,
+        cameras: Sequence[str] = ("near", "left"),
+        grip_newton: float = GRIP_NEWTON,
+        **common: Any,
+    ):
+        """Add the arm to the scene; see `ArmEnv` for the arguments, of which `common` are the others."""
+        super().__init__(spec, task_name=task_name, task=task, cameras=cameras, grip_newton=grip_newton, **common)
+        for side in ("left", "right"):
+            pad = self.model.geom(f"{PREFIX}pad_{side}").id
+            self.model.geom_solref[pad], self.model.geom_solimp[pad] = SOLREF, SOLIMP
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether episodes come from the held-out variant."""
+        return self.variant == "unseen"
+
+    def _draw_surroundings(self, rng: np.random.Generator) -> None:
+        """Light, table and cameras of this episode."""
+        self.looks.light(rng, self.is_unseen)
+        hue = (0.3, 0.55) if self.is_unseen else (0.05, 0.13)
+        self.looks.paint("table", draw_colour(rng, hue, (0.15, 0.4), (0.45, 0.75)))
+        for camera in ("near", "left"):
+            metres, radians = (0.05, 0.05) if self.is_unseen else (0.01, 0.01)
+            self.looks.shake_camera(camera, rng, metres, radians)
+
+    def _draw_place(
+        self, rng: np.random.Generator, reach: float, ahead: float = 0.0, aside: float = 0.0
+    ) -> Float[np.ndarray, " 2"]:
+        """A point at most `reach` metres on each axis from the place `ahead` (x) and `aside` (y) of the middle."""
+        return np.array(CENTRE) + np.array([ahead, aside]) + rng.uniform(-reach, reach, 2)
+
+    def _settle(self, seconds: float = 0.4, calm: float = 0.02, max_rounds: int = 4) -> None:
+        """Let the physics run while the arm stands still, until nothing moves faster than `calm` (m/s, rad/s)."""
+        self.data.qvel[:] = 0
+        for _ in range(max_rounds):
+            mujoco.mj_step(self.model, self.data, round(seconds / SIM_DT))
+            if np.abs(self.data.qvel).max() < calm:
+                break
+        self.data.qvel[:] = 0
+        self.data.time = 0
+
+
+def near_table(height: float = 0.05) -> mujoco.MjSpec:
+    """The table with the cameras `near` (steeply from the front) and `left` (flatly from the left), 0.5 m wide.
+
+    Args:
+        height: what they look at, metres above the table.
+    """
+    spec = tabletop(table_friction=(0.6, 0.01, 0.001))
+    spec.option.timestep = SIM_DT
+    spec.option.impratio = 100
+    spec.option.viscosity = 0.05  # air drag and inner friction of light things, without which ropes swing for minutes
+    spec.option.iterations = 30
+    spec.option.tolerance = 1e-6
+    for name, position in (("near", (0.95, 0.0, 0.72)), ("left", (0.5, 0.75, 0.42))):
+        spec.worldbody.add_camera(name=name, pos=position, fovy=38, xyaxes=_towards(position, (*CENTRE, height)))
+    return spec
+
+
+def _towards(position: Sequence[float], target: Sequence[float]) -> tuple[float, ...]:
+    """The x and y axes of a camera at `position` that looks at `target` with the horizon level."""
+    back = np.array(position) - np.array(target)
+    back /= np.linalg.norm(back)
+    right = np.cross((0.0, 0.0, 1.0), back)
+    right /= np.linalg.norm(right)
+    return (*right, *np.cross(back, right))
+
+
+def grasp_yaw(angle: float) -> float:
+    """The turn of the hand, within a quarter turn, that closes the fingers across a direction in the plane."""
+    return (angle + np.pi / 2) % np.pi - np.pi / 2
