@@ -14,7 +14,7 @@ from tests.test_robot import FIT, IMPORT, JUDGE
 from unified.cli import COMMANDS
 
 # Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.
-ORDER = ("doctor", "record", "import", "fit", "validate", "test", "predict", "evaluate", "generate")
+ORDER = ("doctor", "record", "import", "fit", "validate", "test", "predict", "evaluate", "generate", "gallery")
 # Appended to the example, where the last value of an option wins: the same line, only smaller.
 SHRINK: dict[str, list[str]] = {
     "record": ["--episodes", "2"],

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("unified.training.cli", "predictions of a checkpoint"),
     "evaluate": ("unified.commands.evaluate", "run a policy in a suite: success with intervals, films, a report"),
     "generate": ("unified.commands.generate", "imagine the film that follows an observation"),
+    "gallery": ("unified.commands.gallery", "a page with a film of every environment, its expert and its speed"),
     "doctor": ("unified.commands.doctor", "what this machine has and lacks, with the fix for each"),
 }
 TRAINING_VERBS = tuple(name for name, (module, _) in COMMANDS.items() if module == "unified.training.cli")
