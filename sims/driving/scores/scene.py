@@ -140,9 +140,8 @@ class ScoredMap:
         Raises:
             ValueError: an unknown lane, or a light on what is not a connector.
         """
-        known = {lane.id for lane in self.lanes}
-        if not set(red) <= known:
-            raise ValueError(f"lights for unknown lanes: {sorted(set(red) - known)}.")
+        if unknown := sorted(set(red) - {lane.id for lane in self.lanes}):
+            raise ValueError(f"lights for unknown lanes: {unknown}.")
         changed = (
             replace(lane, red=red.get(lane.id)) if lane.id in red or lane.red is not None else lane
             for lane in self.lanes
