@@ -2,7 +2,7 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Where a picture is taken from."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class CameraView:
         return camera
 
     @contextmanager
-    def applied(self, model: mujoco.MjModel, option: mujoco.MjvOption) -> Iterator[None]:
+    def applied(self, model: mujoco.MjModel, option: mujoco.MjvOption) -> Generator[None, None, None]:
         """Inside, MuJoCo updates its scene with this view's field of view and without its hidden groups."""
         camera = None if self.fixed is None or self.fovy is None else model.camera(self.fixed).id
         fovy, groups = None if camera is None else float(model.cam_fovy[camera]), option.geomgroup.copy()

@@ -2,7 +2,8 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Driving as a Gymnasium environment: one family of scenarios, a camera rig, two pedals and a wheel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import gymnasium
@@ -23,7 +24,7 @@ from sims.driving.scene import ABOVE, CHASE, EGOS, Scene
 from sims.driving.scores.scene import AX, AY, HEADING, STEER, VX, YAW_ACC, YAW_RATE, VehicleParameters, X, Y
 from sims.driving.sensors import Sensors, Truth, camera_view
 from sims.driving.vehicle import CONTROL_DT_S, step_bicycle
-from sims.driving.weather import Weather
+from sims.driving.weather import Weather, rainy
 from sims.driving.wheels import Wheels
 from sims.driving.world import STATE_VECTOR_SIZE, World
 from sims.renderer import Renderer
@@ -62,7 +63,7 @@ class DrivingEnv(SimEnv):
         render_mode: str | None = None,
         scenario: str | None = None,
         ego: str = "bicycle",
-        weather: Weather | None = None,
+        weather: Weather | Mapping[str, float] | None = None,
         latency_ms: int = 0,
     ):
         """Choose what is driven, and with which car and cameras.
@@ -76,7 +77,8 @@ class DrivingEnv(SimEnv):
             render_mode: `rgb_array` makes `render()` give pictures.
             scenario: id of the one scenario to drive whatever the seed.
             ego: `bicycle` or `wheels`.
-            weather: instead of each scenario's own.
+            weather: instead of each scenario's own; as a mapping, what is not named is as on a clear day, and the grip
+                follows from the rain.
             latency_ms: after which a command takes effect, a multiple of 20.
 
         Raises:
@@ -86,12 +88,12 @@ class DrivingEnv(SimEnv):
             raise unknown_name("scenario family", family, FAMILIES)
         if ego not in EGOS:
             raise unknown_name("ego", ego, EGOS)
-        self.family, self.rig, self._ego, self._weather = family, rig_of(rig), ego, weather
+        self.family, self.rig, self._ego, self._weather = family, rig_of(rig), ego, _weather_of(weather)
         self._fixed_scenario, self._latency = scenario, Latency(latency_ms)
         self._latency_ms, self._vehicle = latency_ms, VehicleParameters()
         if scenario is not None and build_scenario(scenario).family != family:
             raise ValueError(f"Scenario {scenario!r} is not of the family {family!r}.")
-        self._take(World(build_scenario(scenario or self._scenario_of(0)), weather))
+        self._build(World(build_scenario(scenario or self._scenario_of(0)), self._weather))
         super().__init__(
             model=self.model,
             data=self.data,
@@ -155,9 +157,12 @@ class DrivingEnv(SimEnv):
         return Player(self, rng)
 
     def _take(self, world: World) -> None:
-        """Make a world the present one, and a model for it."""
-        if hasattr(self, "sensors"):
-            self.close()
+        """Leave the present world for another one."""
+        self.close()
+        self._build(world)
+
+    def _build(self, world: World) -> None:
+        """Make a model for a world, and sensors in it."""
         self.world = world
         self._scene = Scene(world.scenario, self._vehicle, self.rig, self._ego)
         self.model, self.data = self._scene.model, self._scene.data
@@ -257,3 +262,18 @@ class DrivingEnv(SimEnv):
         if not found:
             raise unknown_name("camera", camera, [mounted.name for mounted in self.rig])
         return found[0]
+
+
+def _weather_of(given: Weather | Mapping[str, float] | None) -> Weather | None:
+    """A weather from what a configuration file can say.
+
+    Raises:
+        ValueError: an unknown name, or a value out of its range.
+    """
+    if given is None or isinstance(given, Weather):
+        return given
+    known = [field.name for field in fields(Weather)]
+    for name in given:
+        if name not in known:
+            raise unknown_name("weather", name, known)
+    return Weather(**{"friction": rainy(given.get("rain", 0.0)).friction, **given})

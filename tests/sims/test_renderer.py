@@ -75,6 +75,7 @@ def test_things_are_where_they_are_and_have_their_colours(renderer_class):
     renderer.close()
 
 
+<<<<<<< HEAD
 MONITOR = """
 <mujoco><asset>
   <texture name="picture" type="2d" builtin="flat" rgb1="0 0 0" width="8" height="8"/>
@@ -124,6 +125,56 @@ def test_rays_see_new_colours():
     model.geom_rgba[0] = (1, 0, 0, 1)
     corner = renderer.render(data, ABOVE, 16)[0, 0].astype(int)
     assert corner[0] > 100 > corner[1]
+=======
+def test_pictures_may_be_wide_and_show_more_to_the_sides(renderer_class):
+    model, data = scene()
+    renderer = renderer_class(model)
+    square, wide = renderer.render(data, ABOVE, 64), renderer.render(data, ABOVE, (64, 128))
+    assert wide.shape == (64, 128, 3)
+    assert np.abs(wide[:, 32:96].astype(int) - square).mean() < 2, "the middle is the square picture"
+    narrow = renderer.render(data, CameraView(fixed="above", fovy=20.0), 64)
+    assert dominant(narrow, 32, 60) == 0, "a smaller field of view brings the red box nearer to the edge"
+    assert model.cam_fovy[0] == 45
+    renderer.close()
+
+
+def test_measuring_gives_depth_and_geom_of_every_pixel(renderer_class):
+    model, data = scene()
+    renderer = renderer_class(model)
+    depth, geom = renderer.measure(data, ABOVE, (48, 64))
+    assert depth.shape == geom.shape == (48, 64)
+    assert [geom[24, 44], geom[24, 20], geom[40, 32]] == [1, 2, 0], "box, ball, plane"
+    assert depth[24, 44] == pytest.approx(2.0 - 0.4, abs=1e-4)
+    assert depth[40, 32] == pytest.approx(2.0, abs=1e-4)
+    away, nothing = renderer.measure(data, CameraView(lookat=(0, 0, 50.0), elevation=45.0), 16)
+    assert (nothing == -1).all()
+    assert np.isinf(away).all()
+    turned = renderer.measure(data, CameraView(fixed="above", flip=True), (48, 64))[1]
+    assert np.array_equal(turned[::-1, ::-1], geom)
+    before = renderer.render(data, ABOVE, 32)
+    renderer.measure(data, ABOVE, 32)
+    assert np.array_equal(before, renderer.render(data, ABOVE, 32)), "measuring leaves no trace"
+    renderer.close()
+
+
+def test_a_view_can_hide_groups_of_geoms(renderer_class):
+    model, data = scene()
+    model.geom_group[1] = 2
+    renderer = renderer_class(model)
+    assert (renderer.measure(data, ABOVE, 32)[1] == 1).any()
+    assert not (renderer.measure(data, CameraView(fixed="above", hidden_groups=(2,)), 32)[1] == 1).any()
+    assert (renderer.measure(data, ABOVE, 32)[1] == 1).any(), "only in that view"
+    renderer.close()
+
+
+def test_colours_may_change_between_pictures(renderer_class):
+    model, data = scene()
+    renderer = renderer_class(model)
+    assert dominant(renderer.render(data, ABOVE, 64), 32, 48) == 0
+    model.geom_rgba[1] = [0, 0, 1, 1]
+    assert dominant(renderer.render(data, ABOVE, 64), 32, 48) == 2
+    renderer.close()
+>>>>>>> driving
 
 
 def test_both_renderers_see_the_same_shapes():

@@ -181,7 +181,9 @@ def epdms_two_stage(scenes: Sequence[tuple[StageGroup, StageGroup]]) -> TwoStage
     """Combine first- and second-stage scores: in each group first times weighted mean of second, averaged.
 
     Args:
-        scenes: for each recorded scene the group that starts now and the group that starts 0.5 s before.
+        scenes: for each recorded scene the group that starts now and the group that starts 0.5 s before. NAVSIM filters
+            both first-stage scores by the human and no second-stage score, and gives the two plans of a pair (now and
+            0.5 s before) one and the same extended comfort.
 
     Source: NAVSIM, `SceneAggregator.aggregate_scores`, `run_pdm_score.calculate_individual_mapping_scores`.
     """

@@ -5,7 +5,8 @@ when it is built, so the scores themselves never meet a NaN, a wrong length or a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -132,6 +133,22 @@ class ScoredMap:
             )
         blocks = {name: checks.ring(ring, f"ScoredMap.blocks[{name!r}]") for name, ring in self.blocks.items()}
         checks.set_fields(self, blocks=blocks)
+
+    def with_lights(self, red: Mapping[str, Bool[np.ndarray, " time"]]) -> "ScoredMap":
+        """The same map with the lights of these connectors (by lane id) and no others; polygons are not built again.
+
+        Raises:
+            ValueError: an unknown lane, or a light on what is not a connector.
+        """
+        if unknown := sorted(set(red) - {lane.id for lane in self.lanes}):
+            raise ValueError(f"lights for unknown lanes: {unknown}.")
+        changed = (
+            replace(lane, red=red.get(lane.id)) if lane.id in red or lane.red is not None else lane
+            for lane in self.lanes
+        )
+        lit = copy(self)  # with the cached polygons
+        checks.set_fields(lit, lanes=tuple(changed))
+        return lit
 
     @cached_property
     def lane_polygons(self) -> np.ndarray:
@@ -270,7 +287,7 @@ class EgoTrajectories:
         checks.check_dt(self.control_dt_s, "EgoTrajectories.control_dt_s")
 
     def __len__(self) -> int:
-        return self.states.shape[0]
+        return len(self.states)
 
     def joined(self, other: "EgoTrajectories") -> "EgoTrajectories":
         """Both sets of proposals in one, for scores that compare proposals with each other."""

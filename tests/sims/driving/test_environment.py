@@ -11,7 +11,7 @@ from sims.driving.scenarios import FAMILIES, topologies
 from sims.driving.scores.scene import VX, YAW_RATE
 from sims.driving.topologies import HELD_OUT
 from sims.driving.vehicle import step_bicycle
-from sims.driving.weather import Weather
+from sims.driving.weather import Weather, rainy
 from tests.sims.test_renderer import needs_gl
 
 EGOS = pytest.mark.parametrize("ego", ["bicycle", "wheels"])
@@ -151,6 +151,12 @@ def test_another_weather_changes_grip_and_pictures_alike():
     assert distances[1] > 2 * distances[0]
 
 
+def test_weather_from_a_configuration_ties_grip_to_rain():
+    assert make(weather={"rain": 1.0}).world.weather == rainy(1.0)
+    assert make(weather={"rain": 1.0, "friction": 0.3}).world.weather.friction == 0.3
+    assert make(weather={"darkness": 1.0}).world.weather == Weather(darkness=1.0)
+
+
 def test_proprio_shows_the_route_in_the_vehicles_frame():
     env = make()
     observation, _ = env.reset(seed=0)
@@ -192,6 +198,8 @@ def test_sensors_give_pictures_truth_conditions_and_ranges_of_any_size():
         ({"cameras": ["back"]}, "Unknown camera 'back'"),
         ({"scenario": "keep-lane/street-left/1"}, "not of the family 'follow'"),
         ({"scenario": "follow/street-left"}, "looks like follow/street-left/7"),
+        ({"weather": {"fog_range": 30.0}}, "Unknown weather 'fog_range'. Did you mean 'fog_range_m'"),
+        ({"weather": {"rain": 2.0}}, "rain"),
         ({"latency_ms": 50}, "latency_ms must be a multiple of 20 from 0 to 1000, got 50"),
         ({"latency_ms": -20}, "latency_ms"),
         ({"latency_ms": 2000}, "latency_ms"),

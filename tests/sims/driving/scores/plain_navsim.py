@@ -65,7 +65,7 @@ class PlainScorer:
         lanes = zip(self.lanes, self.world.map.lanes, strict=True)
         return not any(polygon.contains(middle) for polygon, lane in lanes if lane.is_on_route)
 
-    def angle(self, p: int, t: int, other: shapely.Polygon) -> float:
+    def angle(self, p: int, t: int, other: shapely.Polygon | shapely.Point) -> float:
         towards = np.array([other.centroid.x - self.states[p, t, 0], other.centroid.y - self.states[p, t, 1]])
         facing = np.array([np.cos(self.states[p, t, 2]), np.sin(self.states[p, t, 2])])
         with np.errstate(all="ignore"):

@@ -41,6 +41,11 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "negative speed limit": (lambda: straight_lane("a", 0.0, speed_limit_mps=-1.0), "speed_limit_mps"),
     "red lane": (lambda: straight_lane("a", 0.0, red=np.ones(50, bool)), "only a connector"),
+    "light of an unknown lane": (
+        lambda: ScoredMap((LANE,)).with_lights({"b": np.ones(50, bool)}),
+        "unknown lanes: .'b'",
+    ),
+    "light on a lane": (lambda: ScoredMap((LANE,)).with_lights({"a": np.ones(50, bool)}), "only a connector"),
     "no lanes": (lambda: ScoredMap(()), "at least one lane"),
     "repeated lane": (lambda: ScoredMap((LANE, LANE)), "'a' twice"),
     "missing successor": (lambda: ScoredMap((straight_lane("a", 0.0, successors=("b",)),)), "successor 'b'"),
@@ -122,3 +127,14 @@ def test_a_scene_without_tracks_or_lights_is_scored_at_any_length() -> None:
     assert scene().num_steps is None
     assert two_lane_road().on_route.tolist() == [True, False]
     assert line((0, 0), (3, 4)).shape == (6, 3)
+
+
+def test_new_lights_replace_the_old_ones_and_keep_the_polygons() -> None:
+    crossing = ScoredLane("c", box(0, 5, 0, 5), line((0, 2), (5, 2)), is_connector=True, red=np.zeros(50, bool))
+    dark = ScoredMap((LANE, crossing))
+    polygons = dark.lane_polygons
+    lit = dark.with_lights({"c": np.ones(41, bool)})
+    assert lit.lane_polygons is polygons
+    assert np.asarray(lit.lanes[1].red).all()
+    assert not np.asarray(dark.lanes[1].red).any()
+    assert dark.with_lights({}).lanes[1].red is None

@@ -1,11 +1,13 @@
 """From plans to drives: the tracked bicycle against closed forms."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from sims.driving.scores.scene import AX, HEADING, STEER, VX, YAW_RATE, VehicleParameters, X, Y
+from sims.driving.scores.scene import AX, HEADING, STEER, STEER_RATE, VX, YAW_ACC, YAW_RATE, VehicleParameters, X, Y
 from sims.driving.scores.tracking import estimated_profiles, reference_poses, simulate
-from tests.sims.driving.scores.scenes import rotation
+from tests.sims.driving.scores.scenes import random_drive, rotation
 
 CAR = VehicleParameters()
 
@@ -107,6 +109,74 @@ def test_headings_are_interpolated_the_short_way_and_a_short_plan_ends_at_its_la
     assert np.abs(poses[5, 2]) == pytest.approx(np.pi)
     assert poses[10:] == pytest.approx(np.tile(poses[10], (31, 1)))
     assert poses[10, 2] == pytest.approx(0.1 - np.pi)
+
+
+def plain_drive(poses: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """One plan tracked with the matrices of the published controller written out, for comparison."""
+    speed, curvature = (profile[0] for profile in estimated_profiles(poses[None], 0.1))
+    q, base, states = np.diag([1.0, 10.0, 0.0]), CAR.wheelbase_m, [state]
+    for step in range(len(poses) - 1):
+        now = states[-1]
+        ahead = min(step + 10, len(speed) - 1)
+        push, turn = -0.5 * (now[VX] - speed[ahead]), 0.0
+        if now[VX] > 0.2 or speed[ahead] > 0.2:
+            push = -10.0 / 11.0 * (now[VX] - speed[ahead])
+            away = now[:2] - poses[step, :2]
+            facing = poses[step, 2]
+            lateral = -away[0] * np.sin(facing) + away[1] * np.cos(facing)
+            error = np.array([lateral, wrapped(now[HEADING] - facing), now[STEER]])
+            a, b, g = np.eye(3), np.zeros(3), np.zeros(3)
+            for k in range(10):
+                v, bend = now[VX] + 0.1 * k * push, curvature[step + k] if step + k < ahead else curvature[ahead]
+                move = np.array([[1.0, 0.1 * v, 0.0], [0.0, 1.0, 0.1 * v / base], [0.0, 0.0, 1.0]])
+                a, b, g = move @ a, move @ b + [0.0, 0.0, 0.1], move @ g + [0.0, -0.1 * v * bend, 0.0]
+            end = a @ error + g
+            end[1:] = wrapped(end[1:])
+            turn = -(b @ q @ end) / (b @ q @ b + 1.0)
+        new = np.zeros(11)
+        felt = now[AX] + (push - now[AX]) / 3.0
+        rate = turn * 0.1 / 0.15
+        new[:2] = now[:2] + 0.1 * now[VX] * np.array([np.cos(now[HEADING]), np.sin(now[HEADING])])
+        new[HEADING] = wrapped(now[HEADING] + 0.1 * now[VX] * np.tan(now[STEER]) / base)
+        new[VX], new[AX] = now[VX] + 0.1 * felt, felt
+        new[STEER], new[STEER_RATE] = np.clip(now[STEER] + 0.1 * rate, -np.pi / 3, np.pi / 3), rate
+        new[YAW_RATE] = new[VX] * np.tan(new[STEER]) / base
+        new[YAW_ACC] = (new[YAW_RATE] - now[YAW_RATE]) / 0.1
+        states.append(new)
+    return np.array(states)
+
+
+def wrapped(angle: Any) -> Any:
+    return np.arctan2(np.sin(angle), np.cos(angle))
+
+
+def test_the_profiles_solve_the_regularised_least_squares_that_they_are_defined_by() -> None:
+    """Any other profile costs more: fit plus 1e-4 squared jerk, and fit plus 1e-2 squared curvature rates."""
+    rng = np.random.default_rng(0)
+    poses = random_drive(rng)[:, :3]
+    speed, curvature = (profile[0] for profile in estimated_profiles(poses[None], 0.1))
+    moved = np.diff(poses, axis=0)
+
+    def speed_cost(v: np.ndarray) -> float:
+        way = 0.1 * v[:, None] * np.column_stack([np.cos(poses[:-1, 2]), np.sin(poses[:-1, 2])])
+        return float(((moved[:, :2] - way) ** 2).sum() + 1e-4 * (np.diff(np.diff(v) / 0.1) ** 2).sum())
+
+    def curvature_cost(c: np.ndarray) -> float:
+        fit = ((wrapped(moved[:, 2]) - 0.1 * speed * c) ** 2).sum()
+        return float(fit + 1e-2 * ((np.diff(c) / 0.1) ** 2).sum() + 1e-10 * c[0] ** 2)
+
+    for cost, best in ((speed_cost, speed), (curvature_cost, curvature)):
+        assert all(cost(best) < cost(best + 1e-3 * rng.standard_normal(len(best))) for _ in range(50))
+
+
+def test_the_drive_agrees_with_the_controller_written_out() -> None:
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        state = random_drive(rng)[0]
+        poses = random_drive(rng)[:, :3]
+        poses[:, :2] += state[:2] - poses[0, :2] + rng.normal(0.0, 0.2, 2)
+        states = simulate(poses[None], state).states[0]
+        assert states == pytest.approx(plain_drive(poses, state), abs=1e-9), seed
 
 
 def test_bad_plans_are_named() -> None:
