@@ -13,7 +13,7 @@ from PIL import ImageDraw
 
 from sims.arm import ArmEnv
 from sims.arm_looks import draw_colour
-from sims.base import FILM_SIZE, Policy
+from sims.base import FILM_SIZE, Policy, package_version
 from sims.camera import CameraView
 from sims.raycast import texture_pixels
 from sims.screen import PUZZLES
@@ -77,6 +77,11 @@ class ScreenEnv(ArmEnv):
         self.puzzle = self._puzzle_class(np.random.default_rng(0), False)
         self.mouse = MouseSensor(_GAINS[0], np.zeros(2), 0.0, 0.0)
         self._num_clicks, self._error_sum = 0, 0.0
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Pillow draws the puzzles, so its version decides the pictures."""
+        return {**super().versions, "pillow": package_version("pillow")}
 
     @property
     def mouse_yaw(self) -> float:

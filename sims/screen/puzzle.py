@@ -20,8 +20,9 @@ class Goal:
 
     Attributes:
         point: where the cursor should be, pixels.
-        pressed: whether the button is to be held there: False and then a click for most puzzles.
-        click: whether the button is to change at the point; False only follows it.
+        pressed: whether the button is to stay down from there on, to drag; otherwise it is clicked, or let up if it is
+            down.
+        click: whether the button is to be used at all; False only follows the point.
         tolerance: pixels within which the point counts as reached.
     """
 
