@@ -89,7 +89,7 @@ class Puzzle:
         """The screen without the cursor, painted anew only if something changed."""
         state = (self.marks.tobytes(), self.wrong_clicks)
         if state != self._drawn:
-            self._picture = self.theme.background()
+            self._picture = self.theme.background.copy()
             draw = ImageDraw.Draw(self._picture)
             self.draw(draw)
             if self.is_locked:
