@@ -57,7 +57,7 @@ def add_soft_body(spec: mujoco.MjSpec, soft: SoftBody, material: str) -> None:
         body.add_geom(
             name=f"{soft.name}_{number}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(soft.bead, 0, 0), mass=share,
             condim=4, friction=FRICTION, group=4, solref=SOLREF, solimp=SOLIMP,
-            contype=1, conaffinity=1,
+            contype=4, conaffinity=3,  # beads overlap and must not repel each other
         )  # fmt: skip
         spec.add_exclude(bodyname1=soft.name, bodyname2=f"{soft.name}_{number}")
     skin = spec.add_flex(

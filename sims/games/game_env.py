@@ -74,7 +74,7 @@ class GameEnv(ArmEnv):
         self.tally = Tally()
         super().__init__(
             spec=spec,
-            task_name=f"{name}-{level}",
+            task_name=f"{name}-{level}-{variant}",  # boards of other variants have other sizes
             task=task,
             variant=variant,
             cameras=cameras,

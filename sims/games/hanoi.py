@@ -186,11 +186,11 @@ class HanoiExpert(GameExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         while not env.is_over:
-            yield from self._carry(env.puzzle.shortest(env.state)[0])
+            lift = env.puzzle.shortest(env.state)[0]
+            yield from self._carry(env.state.places.index(lift.source), lift.destination)
 
-    def _carry(self, lift: Lift) -> Iterator[Waypoint]:
+    def _carry(self, disc: int, destination: int) -> Iterator[Waypoint]:
         env = self.env
-        disc = env.state.places.index(lift.source)
         half = float(env.half_sides[disc])
         opened, closed = _opening(half + _ROOM), -1.0
         spot = env.piece_position(disc) + np.append(self.rng.normal(scale=0.001, size=2), 0)
@@ -206,11 +206,11 @@ class HanoiExpert(GameExpert):
         def above(height: float) -> Float64[np.ndarray, " 3"]:
             """Where the hand must be for the plate to be over its place."""
             offset = (env.piece_position(disc) - env.from_board(env.hand_position))[:2]
-            x, y = env.place_of(lift.destination) - np.clip(offset, -0.01, 0.01)
+            x, y = env.place_of(destination) - np.clip(offset, -0.01, 0.01)
             return env.on_board((x, y), height)
 
         yield Waypoint(lambda: above(carried), HAND_YAW, grip=closed, tolerance=0.006)
-        down = env.top_of(lift.destination, disc) + _HOLD + FINGERTIP + 0.001
+        down = env.top_of(destination, disc) + _HOLD + FINGERTIP + 0.001
         yield Waypoint(lambda: above(down), HAND_YAW, grip=closed, tolerance=0.004, max_steps=15, is_exact=True)
         here = env.from_board(env.hand_position)
         yield Waypoint(

@@ -131,14 +131,20 @@ def _mask(cells: Iterable[int]) -> int:
 def _distances(game: Sokoban, walls: frozenset[int], goals: frozenset[int]) -> dict[int, int]:
     """Pushes to the goals from every arrangement that can be solved: the pushes, played backwards."""
     blocked = _mask(walls)
-    pulls: list[tuple[int, int, int]] = []  # the box, where it came from, and both cells that must be free for it
+    pulls: dict[int, list[tuple[int, int]]] = {}  # of a box: where it came from, and the cells that must be free
     for cell, step in itertools.product(range(game.size**2), STEPS):
         origin, behind = game.cell(cell, step, -1), game.cell(cell, step, -2)
         if origin is None or behind is None or blocked & _mask((cell, origin, behind)):
             continue
-        pulls.append((1 << cell, 1 << origin, _mask((origin, behind))))
+        pulls.setdefault(1 << cell, []).append((1 << origin, _mask((origin, behind))))
 
     def before(boxes: int) -> list[int]:
-        return [boxes ^ box ^ origin for box, origin, free in pulls if boxes & box and not boxes & free]
+        found: list[int] = []
+        left = boxes
+        while left:
+            box = left & -left  # the lowest bit
+            left ^= box
+            found.extend(boxes ^ box ^ origin for origin, free in pulls.get(box, ()) if not boxes & free)
+        return found
 
     return distances_from([_mask(goals)], before)

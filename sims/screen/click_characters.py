@@ -10,7 +10,7 @@ from sims.screen.theme import NAMED
 _HALF = 14.0  # pixels, half of what counts as a hit
 _PANEL = 28
 _ASKED = 3
-_EASY_LETTERS = "".join(set(LETTERS) - set("EMNY"))  # those that stay apart at 64 pixels
+_KNOWN = sorted(set(DIGITS + LETTERS) - set("01EMNY"))  # those that stay apart at 64 pixels
 
 
 class ClickCharacters(Puzzle):
@@ -21,8 +21,7 @@ class ClickCharacters(Puzzle):
     def __init__(self, rng: np.random.Generator, is_unseen: bool):
         super().__init__(rng, is_unseen)
         count = _ASKED + (2 if is_unseen else int(rng.integers(2)))
-        known = sorted(set(DIGITS + _EASY_LETTERS) - set("01"))
-        self._letters = [str(letter) for letter in rng.permutation(known)[:count]]
+        self._letters = [str(letter) for letter in rng.permutation(_KNOWN)[:count]]
         self._colours = [NAMED[str(name)] for name in rng.permutation(list(NAMED))[:count]]
         self._hand = draw_hand(rng, is_unseen)
         self._panel_top = 128 - _PANEL if is_unseen else 0

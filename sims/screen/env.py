@@ -13,7 +13,7 @@ from PIL import ImageDraw
 
 from sims.arm import ArmEnv
 from sims.arm_looks import draw_colour
-from sims.base import FILM_SIZE, Policy
+from sims.base import FILM_SIZE, Policy, package_version
 from sims.camera import CameraView
 from sims.raycast import texture_pixels
 from sims.screen import PUZZLES
@@ -79,6 +79,11 @@ class ScreenEnv(ArmEnv):
         self._num_clicks, self._error_sum = 0, 0.0
 
     @property
+    def versions(self) -> dict[str, str]:
+        """Pillow draws the puzzles, so its version decides the pictures."""
+        return {**super().versions, "pillow": package_version("pillow")}
+
+    @property
     def mouse_yaw(self) -> float:
         """Turn of the mouse about the vertical, radians."""
         matrix = self.data.xmat[self._mouse_body]
@@ -130,15 +135,14 @@ class ScreenEnv(ArmEnv):
 
     def _judge(self) -> tuple[float, bool, dict[str, Any]]:
         puzzle, mouse, before = self.puzzle, self.mouse, self.puzzle.progress
-        was_pressed, goal = mouse.is_pressed, self.puzzle.goal()
+        was_pressed = mouse.is_pressed
         x, y, z = self.mouse_position
         mouse.read(x, y, z, self.mouse_yaw, float(self._button[0]))
-        if mouse.is_pressed != was_pressed:
-            answer = puzzle.press if mouse.is_pressed else puzzle.release
-            if mouse.is_pressed and goal is not None:
-                self._num_clicks += 1
-                self._error_sum += float(np.linalg.norm(mouse.cursor - goal.point))
-            puzzle.wrong_clicks += not answer(mouse.cursor.copy())
+        if mouse.is_pressed and not was_pressed:
+            self._measure_click()
+            puzzle.wrong_clicks += not puzzle.press(mouse.cursor.copy())
+        elif was_pressed and not mouse.is_pressed:
+            puzzle.wrong_clicks += not puzzle.release(mouse.cursor.copy())
         puzzle.tick(mouse.cursor.copy(), mouse.is_pressed)
         metrics = {
             "wrong_clicks": puzzle.wrong_clicks,
@@ -148,6 +152,13 @@ class ScreenEnv(ArmEnv):
         if self._num_clicks:
             metrics["cursor_error_px"] = self._error_sum / self._num_clicks
         return puzzle.progress - before, puzzle.is_solved, {"metrics": metrics}
+
+    def _measure_click(self) -> None:
+        """How far the click is from what was to be clicked next."""
+        goal = self.puzzle.goal()
+        if goal is not None:
+            self._num_clicks += 1
+            self._error_sum += float(np.linalg.norm(self.mouse.cursor - goal.point))
 
     def _get_progress(self) -> Float64[np.ndarray, " progress"]:
         mouse = self.mouse

@@ -36,10 +36,6 @@ class FollowTarget(Puzzle):
         return 0.5 * min(1.0, float(self.marks[4]) / _FOLLOW_STEPS) + 0.5 * float(self.marks[5])
 
     @property
-    def is_solved(self) -> bool:
-        return bool(self.marks[5]) and not self.is_locked
-
-    @property
     def _is_open(self) -> bool:
         return bool(self.marks[4] >= _FOLLOW_STEPS)
 

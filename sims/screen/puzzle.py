@@ -20,8 +20,9 @@ class Goal:
 
     Attributes:
         point: where the cursor should be, pixels.
-        pressed: whether the button is to be held there: False and then a click for most puzzles.
-        click: whether the button is to change at the point; False only follows it.
+        pressed: whether the button is to stay down from there on, to drag; otherwise it is clicked, or let up if it is
+            down.
+        click: whether the button is to be used at all; False only follows the point.
         tolerance: pixels within which the point counts as reached.
     """
 
@@ -88,7 +89,7 @@ class Puzzle:
         """The screen without the cursor, painted anew only if something changed."""
         state = (self.marks.tobytes(), self.wrong_clicks)
         if state != self._drawn:
-            self._picture = self.theme.background()
+            self._picture = self.theme.background.copy()
             draw = ImageDraw.Draw(self._picture)
             self.draw(draw)
             if self.is_locked:

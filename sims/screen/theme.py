@@ -1,6 +1,7 @@
 """Colours of one screen: bright paper in training, greyer and differently patterned among the unseen."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -46,8 +47,9 @@ class Theme:
         pattern = 3 if is_unseen else int(rng.integers(3))
         return cls(paper, (20, 20, 25), panel, accent, pattern)
 
+    @cached_property
     def background(self) -> Image.Image:
-        """An empty screen."""
+        """An empty screen, to be copied before painting."""
         picture = Image.new("RGB", (SCREEN_SIZE, SCREEN_SIZE), self.paper)
         faint = tuple(max(0, channel - 12) for channel in self.paper)
         draw = ImageDraw.Draw(picture)

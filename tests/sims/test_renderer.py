@@ -75,7 +75,6 @@ def test_things_are_where_they_are_and_have_their_colours(renderer_class):
     renderer.close()
 
 
-<<<<<<< HEAD
 MONITOR = """
 <mujoco><asset>
   <texture name="picture" type="2d" builtin="flat" rgb1="0 0 0" width="8" height="8"/>
@@ -125,7 +124,8 @@ def test_rays_see_new_colours():
     model.geom_rgba[0] = (1, 0, 0, 1)
     corner = renderer.render(data, ABOVE, 16)[0, 0].astype(int)
     assert corner[0] > 100 > corner[1]
-=======
+
+
 def test_pictures_may_be_wide_and_show_more_to_the_sides(renderer_class):
     model, data = scene()
     renderer = renderer_class(model)
@@ -174,7 +174,6 @@ def test_colours_may_change_between_pictures(renderer_class):
     model.geom_rgba[1] = [0, 0, 1, 1]
     assert dominant(renderer.render(data, ABOVE, 64), 32, 48) == 2
     renderer.close()
->>>>>>> driving
 
 
 def test_both_renderers_see_the_same_shapes():

@@ -84,3 +84,20 @@ def test_resampling_keeps_ends_and_equal_steps():
     points = measures.resampled(np.array([[0, 0], [1, 0], [1, 3.0]]), 9)
     assert np.allclose(points[[0, -1]], [[0, 0], [1, 3]])
     assert np.allclose(np.linalg.norm(np.diff(points, axis=0), axis=1), 0.5)
+
+
+def test_a_rigid_fit_finds_turn_and_shift_from_the_points_that_count_and_makes_no_mirror_image():
+    rng = np.random.default_rng(0)
+    template = rng.normal(size=(9, 2))
+    turn = np.array([[0.6, 0.8], [-0.8, 0.6]])
+    seen = template @ turn + (3.0, -1.0)
+    counts = np.arange(9) < 6
+    seen[~counts] += 10
+    assert np.allclose(measures.rigid_fit(template, seen, counts), template @ turn + (3.0, -1.0))
+    mirrored = measures.rigid_fit(template, template * (1, -1), np.ones(9, bool))
+    edges = (
+        [points[2] - points[0] for points in (template, mirrored)],
+        [points[1] - points[0] for points in (template, mirrored)],
+    )
+    signs = [np.sign(u[0] * v[1] - u[1] * v[0]) for u, v in zip(*edges, strict=True)]
+    assert signs[0] == signs[1]

@@ -9,7 +9,6 @@ from sims.arm_expert import Waypoint
 from sims.games.board_parts import FINGERTIP, HAND_YAW
 from sims.games.catalog import GAMES
 from sims.games.hanoi import HanoiEnv, HanoiExpert
-from sims.games.hanoi_rules import Lift
 from sims.games.lights_out import LightsOutEnv, LightsOutExpert
 from sims.games.nim import NimEnv, NimExpert
 from sims.games.puzzle import LEVEL_NAMES
@@ -82,12 +81,12 @@ def test_every_level_and_variant_builds_and_fits_into_a_state(game, level):
 
 
 @every_game
-def test_a_state_of_another_level_is_refused(game):
-    env, other = make_game(game), make_game(game, level="medium")
+def test_a_state_of_another_level_or_variant_is_refused(game):
+    env = make_game(game)
     env.reset(seed=0)
-    other.reset(seed=0)
-    with pytest.raises(ValueError, match="another task"):
-        other.set_sim_state(env.get_sim_state())
+    for kwargs in ({"level": "medium"}, {"variant": "unseen"}):
+        with pytest.raises(ValueError, match="another task"):
+            make_game(game, **kwargs).set_sim_state(env.get_sim_state())
 
 
 @every_game
@@ -222,7 +221,7 @@ def test_hanoi_a_larger_plate_on_a_smaller_one_loses_the_game():
 
     class Rulebreaker(HanoiExpert):
         def plan(self):
-            yield from self._carry(Lift(env.state.places[1], env.state.places[0]))
+            yield from self._carry(1, env.state.places[0])
 
     before = env.state
     metrics = play(env, Rulebreaker(env), steps=80)
@@ -231,12 +230,25 @@ def test_hanoi_a_larger_plate_on_a_smaller_one_loses_the_game():
     assert env.state == before
 
 
+def test_hanoi_carrying_two_plates_at_once_loses_the_game():
+    env = HanoiEnv(cameras=())
+    for seed in range(20):
+        env.reset(seed=seed)
+        if env.state.places[0] == env.state.places[1]:
+            break
+    other = (env.state.places[0] + 1) % 3
+    metrics = follow(env, lambda script: script._carry(1, other), steps=60)["metrics"]
+    assert abs(env.piece_position(0)[1] - env.place_of(other)[1]) < 0.03, "the plate on top did not come along"
+    assert metrics["illegal_moves"] == metrics["lost"] == 1
+    assert metrics["moves"] == 0
+
+
 def test_hanoi_a_plate_put_back_is_no_move_but_a_failed_attempt():
     env = HanoiEnv(cameras=())
     env.reset(seed=0)
     place = env.state.places[0]
     before = env.state
-    metrics = follow(env, lambda script: script._carry(Lift(place, place)), steps=50)["metrics"]
+    metrics = follow(env, lambda script: script._carry(0, place), steps=50)["metrics"]
     assert env.state == before
     assert metrics["moves"] == metrics["illegal_moves"] == 0
     assert metrics["motor_failures"] == 1
@@ -335,7 +347,9 @@ def test_nim_a_perfect_opponent_beats_a_greedy_hand():
     lost = 0
     for seed in range(4):
         env.reset(seed=seed)
-        lost += play(env, Greedy(env))["lost"]
+        metrics = play(env, Greedy(env))
+        assert metrics["solved"] + metrics["lost"] == 1
+        lost += metrics["lost"]
     assert lost >= 2
 
 

@@ -38,7 +38,7 @@ def test_every_drawn_instance_is_solved_by_its_solution_which_has_the_length_of_
     puzzle = RULES[game][level]
     low, high = puzzle.shortest_range
     lengths = set()
-    for seed in range(8 if (game, level) == ("Sokoban", "hard") else 30):
+    for seed in range(6 if (game, level) == ("Sokoban", "hard") else 30):
         state = puzzle.draw(np.random.default_rng(seed))
         assert state == puzzle.draw(np.random.default_rng(seed))
         solution = puzzle.shortest(state)
@@ -199,7 +199,7 @@ GREEDY_SOLVES_AT_MOST = {"LightsOut": 0.05, "Hanoi": 0.05, "Sliding": 0.5, "Soko
 @pytest.mark.parametrize("game", RULES)
 def test_a_greedy_player_loses_most_medium_games_and_every_hard_one(game):
     shares = {}
-    for level, count in (("medium", 40), ("hard", 8 if game == "Sokoban" else 30)):
+    for level, count in (("medium", 40), ("hard", 6 if game == "Sokoban" else 30)):
         puzzle = RULES[game][level]
         if game == "Nim":
             wins = [play_nim(puzzle, seed, greedy) for seed in range(count)]
