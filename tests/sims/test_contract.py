@@ -6,10 +6,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import sims
-from tests.sims.registry import env_ids, make, parameters
+from tests.sims.registry import env_ids, long_parameters, make, parameters
 
 SMALL = {"image_size": 32}
 every_env = pytest.mark.parametrize("env_id", parameters())
+every_kind_of_env = pytest.mark.parametrize("env_id", long_parameters())
 
 
 def rollout(env, seed, steps):
@@ -66,7 +67,7 @@ def test_the_interface_is_complete(env_id):
     env.close()
 
 
-@every_env
+@every_kind_of_env
 def test_equal_seeds_give_equal_rollouts_whatever_came_before(env_id):
     env, other = make(env_id, **SMALL), make(env_id, image_size=32)
     first = rollout(env, seed=3, steps=50)
@@ -92,7 +93,7 @@ def test_different_seeds_begin_differently(env_id):
     assert not np.array_equal(starts[1], starts[2])
 
 
-@every_env
+@every_kind_of_env
 def test_a_restored_state_continues_to_the_bit_here_and_in_a_fresh_env(env_id):
     env, fresh = make(env_id, **SMALL), make(env_id, **SMALL)
     expert = env.make_expert()
@@ -143,7 +144,7 @@ def test_the_expert_succeeds(env_id):
     assert successes >= needed
 
 
-@every_env
+@every_kind_of_env
 def test_play_stays_in_bounds_and_follows_its_own_random_stream(env_id):
     env = make(env_id, cameras=())
     runs = []
