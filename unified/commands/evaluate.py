@@ -147,7 +147,8 @@ def _load(args: argparse.Namespace) -> "UnifiedModel":
     from unified.policies import load_model
 
     # Threads that wait for a core that a worker uses cost many times what they save.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - args.workers))
+    workers = args.workers if args.suite else 0
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return load_model(args.policy).to(device)
