@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from sims.driving.errors import unknown_name
+
 # kind: (length, width, height) in metres, and the kind that scores know it by.
 KINDS: dict[str, tuple[tuple[float, float, float], str]] = {
     "car": ((4.6, 1.9, 1.5), "vehicle"),
@@ -71,7 +73,7 @@ class Event:
     def __post_init__(self) -> None:
         """Refuse unknown triggers and actions."""
         if self.trigger not in TRIGGERS or self.action not in ACTIONS:
-            raise ValueError(f"Event needs a trigger of {TRIGGERS} and an action of {ACTIONS}, got {self}.")
+            raise ValueError(f"An event needs a trigger of {TRIGGERS} and an action of {ACTIONS}, got {self}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,19 @@ class Actor:
     colour: int = 0
     size: tuple[float, float, float] | None = None
     poses: Float64[np.ndarray, " time 4"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no road user.
+
+        Raises:
+            ValueError: an unknown kind or mode, or a replay without poses.
+        """
+        if self.kind not in KINDS:
+            raise unknown_name("kind of actor", self.kind, KINDS)
+        if self.mode not in MODES:
+            raise unknown_name("mode of an actor", self.mode, MODES)
+        if (self.mode == "replay") != (self.poses is not None):
+            raise ValueError("An actor has poses if and only if its mode is 'replay'.")
 
     @property
     def box(self) -> tuple[float, float, float]:

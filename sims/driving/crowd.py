@@ -11,6 +11,7 @@ from sims.driving.actors import (
     ELAPSED,
     FIRED,
     FROM,
+    MODES,
     NUM_COLUMNS,
     PATH,
     SEEN,
@@ -44,7 +45,7 @@ class Crowd:
         self.colour = np.array([actor.colour for actor in actors], np.int64)
         self.kind = tuple(actor.kind for actor in actors)
         self.desired = np.array([actor.desired_mps for actor in actors], np.float64)
-        self.is_mode = {name: np.array([actor.mode == name for actor in actors], bool) for name in _MODES}
+        self.is_mode = {name: np.array([actor.mode == name for actor in actors], bool) for name in MODES}
         self.heeds_ego = np.array([actor.heeds_ego for actor in actors], bool)
         self.yields_at = np.array([actor.yields_at_m for actor in actors], np.float64)
         self.table = np.zeros((len(actors), NUM_COLUMNS))
@@ -192,6 +193,3 @@ class Crowd:
         for index in np.flatnonzero(self.is_mode["replay"]):
             log = self.actors[index].poses
             table[index, SPEED] = log[min(time_step + 1, len(log) - 1), 3]  # pyright: ignore[reportArgumentType, reportOptionalSubscript]
-
-
-_MODES = ("idm", "constant", "replay", "still")

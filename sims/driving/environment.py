@@ -29,7 +29,7 @@ from sims.driving.wheels import Wheels
 from sims.driving.world import STATE_VECTOR_SIZE, World
 from sims.renderer import Renderer
 
-FIRST_TEST_SEED = 10_000  # from here on episodes take place on held-out topologies
+TEST_SEEDS = range(10_000, 20_000)  # their episodes take place on held-out topologies, all others never
 ROUTE_AHEAD_M = (5.0, 10.0, 15.0, 25.0, 40.0)
 _IDS = 2  # topology and seed, in front of the world's state
 _LIDAR = Lidar()
@@ -69,7 +69,7 @@ class DrivingEnv(SimEnv):
         """Choose what is driven, and with which car and cameras.
 
         Args:
-            family: of scenarios; the seed of `reset` chooses topology and details, from 10,000 on held-out ones.
+            family: of scenarios; the seed of `reset` chooses topology and details, in `TEST_SEEDS` a held-out one.
             rig: name in `rigs.RIGS`.
             cameras: of the rig, in the observation; all of them by default, empty for no pictures.
             image_size: height and width of the pictures.
@@ -181,7 +181,7 @@ class DrivingEnv(SimEnv):
         self._show()
 
     def _scenario_of(self, seed: int) -> str:
-        split = "test" if seed >= FIRST_TEST_SEED and topologies(self.family, "test") else "train"
+        split = "test" if seed in TEST_SEEDS and topologies(self.family, "test") else "train"
         return scenario_ids(self.family, split, [seed])[0]
 
     def _step_world(self, action: Float32[np.ndarray, " 2"]) -> tuple[float, bool, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Who can drive: the privileged planner, and the baselines that any honest comparison shows beside it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,7 +12,8 @@ from sims.driving.forecast import Forecast, forecast
 from sims.driving.proposals import Choices, Course, choices, simulate
 from sims.driving.record import scored_map
 from sims.driving.scores import navsim_terms
-from sims.driving.scores.contacts import collisions
+from sims.driving.scores.areas import ego_areas, footprint
+from sims.driving.scores.contacts import collisions, touching
 from sims.driving.scores.pdms import pdms_proposals
 from sims.driving.scores.scene import AX, STEER, VX, EgoTrajectories, ScoredScene, Track
 from sims.driving.vehicle import control_for
@@ -26,7 +28,10 @@ _SPEEDS = (1.0, 0.8, 0.6, 0.4, 0.2)
 _OFFSETS_M = (0.6, 1.2, 2.0, 3.5)
 _STAY_BONUS = 0.02
 _RANGE_M = 120.0  # who never comes nearer within the forecast can't be met
-_LATE_COLLISION = 0.3  # what is left of a score when a collision comes after the scored four seconds
+_OFFSET_COST = 0.02  # a metre beside the route
+_LATE_FAILURE = 0.3  # what is left of a score when a collision comes after the scored four seconds
+_FRIGHT = 0.7  # and of one that passes close by somebody on foot
+_ROOM_M, _SLOW_MPS = 0.7, 2.0
 
 
 class PrivilegedPlanner:
@@ -103,20 +108,18 @@ class PrivilegedPlanner:
         results = pdms_proposals(scene, ego)
         drive = navsim_terms.Drive(scene, ego)
         lights = navsim_terms.traffic_lights(drive)[0]
-        scores = np.array([result.score for result in results]) * lights
-        late = collided_late(scene, states)
-        scores *= np.where(late, _LATE_COLLISION, 1.0)
+        scores = np.array([result.score * result.details["DDC"] for result in results]) * lights
+        scores *= np.where(fails_later(scene, states), _LATE_FAILURE, 1.0)
+        scores *= np.where(frightens(scene, states), _FRIGHT, 1.0)
         if self._chosen is not None:
             same = [_row(options, k)[0] == self._chosen[0] for k in range(len(options))]
             scores += _STAY_BONUS * np.array(same) * (scores > 0)
-        scores -= 0.01 * np.abs(options.offset_m)
+        scores -= _OFFSET_COST * np.abs(options.offset_m)
         return scores - 1e-3 * (options.floor_mps2 < 0)
 
 
-def collided_late(scene: ScoredScene, states: np.ndarray) -> np.ndarray:
-    """Whether a proposal meets anybody, at fault, within the whole simulated time."""
-    from sims.driving.scores.areas import ego_areas, footprint
-
+def fails_later(scene: ScoredScene, states: np.ndarray) -> np.ndarray:
+    """Whether a proposal leaves the road or meets anybody, at fault or not, within the whole simulated time."""
     steps = states.shape[1]
     place = footprint(states, scene.vehicle)
     areas = ego_areas(states, place, scene.map)
@@ -124,6 +127,22 @@ def collided_late(scene: ScoredScene, states: np.ndarray) -> np.ndarray:
     for contact in collisions(states, place, areas, scene.tracks, scene.track_polygons[:, :steps]):
         bad[contact.proposal] |= contact.kind not in ("rear", "stopped_ego")
     return bad
+
+
+def frightens(scene: ScoredScene, states: np.ndarray) -> np.ndarray:
+    """Whether a moving ego comes within `_ROOM_M` of a pedestrian or cyclist ahead of or beside it."""
+    people = [k for k, track in enumerate(scene.tracks) if track.kind in ("pedestrian", "bicycle")]
+    frightened = np.zeros(len(states), bool)
+    if not people:
+        return frightened
+    usual = scene.vehicle
+    wide = replace(usual, width_m=usual.width_m + 2 * _ROOM_M, front_m=usual.front_m + _ROOM_M)
+    place = footprint(states, wide)
+    moving = states[..., VX] > _SLOW_MPS
+    for index in people:
+        boxes = scene.track_polygons[index, : states.shape[1]]
+        frightened |= (touching(place.polygons, boxes[None]) & moving).any(axis=1)
+    return frightened
 
 
 def forecast_of_nobody(world: World, num_steps: int) -> Forecast:

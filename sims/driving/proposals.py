@@ -26,7 +26,7 @@ _FREE_BRAKING_MPS2 = -3.0  # for a lower speed limit
 _LATERAL_MPS2 = 4.0
 _SIDE_MARGIN_M = 0.25
 _PREVIEW_S = 0.2
-_CREEP_MPS = 0.3
+_SWERVE_M = 8.0  # over which the ego is thought to move to its offset
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +190,7 @@ class _Traffic:
         inside = (far > low) & (near < high) & self._others.present[step] & (self._s[step] > s[:, None])
         gap = self._s[step] - self._half_length[step] - (s + self._front)[:, None]
         # What the ego can pass on its way to its offset is no leader: it only has to be out of the way by then.
-        moved = np.clip((gap + 2.0) / np.maximum(8.0, 1.0), 0.0, 1.0)
+        moved = np.clip((gap + 2.0) / _SWERVE_M, 0.0, 1.0)
         there = across[:, None] + (offset_m - across)[:, None] * moved
         inside &= (far > there - half) & (near < there + half)
         gap = np.where(inside, gap, FREE_M)

@@ -1,6 +1,5 @@
 """The lane graph of a road map, and the checks that keep a broken map out. Metres, radians, x east, y north."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -142,10 +141,6 @@ class RoadMap:
     def signals(self) -> tuple[str, ...]:
         """Names of the light groups, sorted."""
         return tuple(sorted({lane.signal for lane in self.lanes.values() if lane.signal is not None}))
-
-    def with_lanes(self, **changes: object) -> "RoadMap":
-        """This map with some fields replaced, checked again."""
-        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def shifted(line: Float[np.ndarray, " points 3"], left_m: float) -> Float64[np.ndarray, " points 3"]:

@@ -84,7 +84,7 @@ def raw_frames(env: DrivingEnv, size: Size) -> Callable[[], Any]:
 
 def step_rows(scenario: str, rounds: int) -> list[tuple[str, float, float]]:
     """(what, raw ms, our ms) of env steps."""
-    table = []
+    table, control = [], np.array([0.0, -0.02])
     for ego, substeps in (("bicycle", 1), ("wheels", 50)):
         env, other = make(scenario, cameras=(), ego=ego), make(scenario, cameras=(), ego=ego)
         state = other.world.get_state()
@@ -92,9 +92,11 @@ def step_rows(scenario: str, rounds: int) -> list[tuple[str, float, float]]:
         def raw(other: DrivingEnv = other, substeps: int = substeps) -> None:
             mujoco.mj_step(other.model, other.data, substeps)
 
-        def raw_with_traffic(other: DrivingEnv = other, state: Any = state, raw: Callable[[], None] = raw) -> None:
+        def raw_with_traffic(
+            other: DrivingEnv = other, state: Any = state, substeps: int = substeps, raw: Callable[[], None] = raw
+        ) -> None:
             raw()
-            other.world.step(other.world.ego)
+            other.world.step(control if substeps == 1 else other.world.ego)
             if other.world.time_step >= 50:
                 other.world.set_state(state)
 

@@ -196,6 +196,20 @@ def test_a_light_plan_that_does_not_add_up_is_refused(kwargs, message):
         LightPlan(**kwargs)
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"kind": "cra"}, "Unknown kind of actor 'cra'. Did you mean 'car'"),
+        ({"mode": "still "}, "Did you mean 'still'"),
+        ({"mode": "replay"}, "has poses if and only if"),
+        ({"poses": np.zeros((3, 4))}, "has poses if and only if"),
+    ],
+)
+def test_an_actor_that_is_no_road_user_is_refused(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        Actor(**{"kind": "car", "path": 0, "s": 0.0, **kwargs})
+
+
 def test_an_event_of_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="trigger of"):
         Event("whenever", 1.0, "go")
