@@ -127,12 +127,6 @@ class GameEnv(ArmEnv):
         """Whether the game was won."""
         return self.puzzle.is_solved(self.state) and not self.tally.is_lost
 
-    @property
-    def board_yaw(self) -> float:
-        """Turn of the board about the vertical, radians."""
-        matrix = self.data.xmat[self._board]
-        return float(np.arctan2(matrix[3], matrix[0]))
-
     def on_board(self, spot: ArrayLike, height: float) -> Float64[np.ndarray, " 3"]:
         """World coordinates of a point over a spot (x, y) seen from the middle of the board, metres."""
         return self.data.xpos[self._board] + self.data.xmat[self._board].reshape(3, 3) @ np.append(spot, height)

@@ -125,10 +125,9 @@ class NimEnv(GameEnv):
         """Whether the opponent is pulling its pegs."""
         return self.reply.pegs > 0
 
-    @property
-    def is_bell_down(self) -> bool:
-        """Whether the bell counts as rung."""
-        return self._is_bell_down
+    def is_down(self, piece: int) -> bool:
+        """Whether a peg counts as pushed, or the bell as rung."""
+        return self._is_bell_down if piece == self.bell else bool(self._is_down[piece])
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
         """Plays the fastest forced win."""
@@ -203,11 +202,13 @@ class NimEnv(GameEnv):
 
     def _pull(self, pushed: list[int]) -> None:
         """The opponent's turn goes on: its next peg, or the hand's turn again."""
-        if any(not self.data.ctrl[self._magnets[peg]] for peg in pushed):
-            self._break_rule(ends_game=True)  # the hand has pushed one too
         if not pushed:
             return
+        was_hand = any(not self.data.ctrl[self._magnets[peg]] for peg in pushed)
         self.data.ctrl[self._magnets] = 0.0
+        if was_hand:
+            self._break_rule(ends_game=True)
+            return
         row, left = self.reply.row, self.reply.pegs - 1
         self.state = self.puzzle.apply(self.state, Take(row, 1))
         self.reply = Take(row, left) if left else Take(_NO_ROW, 0)
@@ -279,10 +280,6 @@ class NimExpert(GameExpert):
         high = top + np.array([0, 0, _CLEAR])
         yield Waypoint(high, HAND_YAW, grip=-1, tolerance=0.008)
         down = top - np.array([0, 0, BUTTON_TRAVEL + 0.006])
-
-        def is_done() -> bool:
-            return env.is_bell_down if piece == env.bell else bool(env._is_down[piece])
-
-        yield Waypoint(down, HAND_YAW, grip=-1, until=is_done, max_steps=8, is_exact=True)
+        yield Waypoint(down, HAND_YAW, grip=-1, until=lambda: env.is_down(piece), max_steps=8, is_exact=True)
         clear = top[2] + 0.5 * _CLEAR
         yield Waypoint(high, HAND_YAW, grip=-1, until=lambda: bool(env.hand_position[2] > clear), is_exact=True)
