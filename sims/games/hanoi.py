@@ -118,10 +118,7 @@ class HanoiEnv(GameEnv):
             position = self.on_board((x, y), heights[place] + _THICK / 2 + 2e-4)
             self.data.qpos[address : address + 7] = *position, np.cos(turn / 2), 0, 0, np.sin(turn / 2)
             heights[place] += _THICK + 2e-4
-        x, y = rng.uniform(-0.03, 0.03), rng.uniform(-0.08, 0.08)
-        self.place_hand(
-            self.on_board((x, y), BOARD_HEIGHT + 6 * _THICK + rng.uniform(0.03, 0.06)), HAND_YAW, opening=0.6
-        )
+        self._rest_hand(rng, BOARD_HEIGHT + 6 * _THICK + 0.03, opening=0.6)
 
     def _paint(self, rng: np.random.Generator) -> None:
         is_unseen = self.variant == "unseen"

@@ -144,8 +144,7 @@ class NimEnv(GameEnv):
         self.looks.paint("plate", draw_colour(rng, saturation=(0.0, 0.3), value=(0.08, 0.18)))
         self._up = draw_colour(rng, (0.8, 0.95) if is_unseen else (0.45, 0.6), (0.5, 0.8), (0.9, 1.0))
         self._bell_colour = draw_colour(rng, (0.3, 0.4) if is_unseen else (-0.04, 0.05), (0.8, 0.95), (0.85, 0.95))
-        x, y = rng.uniform(-0.04, 0.04, 2)
-        self.place_hand(self.on_board((x, y), _TOP + rng.uniform(0.06, 0.09)), HAND_YAW, opening=-1.0)
+        self._rest_hand(rng, _TOP + 0.06)
 
     def _show(self) -> None:
         """Pegs that are down lose their light; the bell is dim while the opponent plays."""
