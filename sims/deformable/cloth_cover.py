@@ -26,7 +26,7 @@ class ClothCoverEnv(ClothEnv):
 
     Success: at least `MIN_COVERED` of the object's outline lies under the cloth seen from above, the cloth lies on top
     of it, not beneath it, and the hand has let go.
-    `unseen`: a flat box instead of a puck.
+    `unseen`: a wide, low object instead of a ball.
     """
 
     MIN_COVERED = 0.97
@@ -34,7 +34,7 @@ class ClothCoverEnv(ClothEnv):
 
     def __init__(self, variant: str = "train", **common: Any):
         """See `ArmEnv` for the arguments."""
-        self._outline_radius, self._height = (0.036, 0.03) if variant == "unseen" else (0.032, 0.04)
+        self._outline_radius, self._height = (0.036, 0.05) if variant == "unseen" else (0.031, 0.06)
         super().__init__("cloth-cover", "Cover the object with the cloth.", Cloth(width=0.18), variant, **common)
         joint = self.model.joint("thing")
         self._thing_qpos = int(joint.qposadr[0])
@@ -47,24 +47,36 @@ class ClothCoverEnv(ClothEnv):
         spec.add_material(name="thing", specular=0.1)
         body = spec.worldbody.add_body(name="thing", pos=(0, 0, 0.5))
         body.add_freejoint(name="thing")
-        if variant == "unseen":
-            half = self._outline_radius / np.sqrt(2)
-            shape, size = mujoco.mjtGeom.mjGEOM_BOX, (half, half, self._height / 2)
-        else:
-            shape, size = mujoco.mjtGeom.mjGEOM_CYLINDER, (self._outline_radius, self._height / 2, 0)
+        # Round, because a cloth of 3 cm cells would show edges through it; on a foot, so that it does not roll.
+        contact: dict[str, Any] = {"condim": 4, "friction": FRICTION, "solref": SOLREF, "solimp": SOLIMP}
+        shape, wide, high = mujoco.mjtGeom, self._outline_radius, self._height / 2
         body.add_geom(
-            name="thing", type=shape, size=size, mass=_MASS, material="thing", condim=4, friction=FRICTION,
-            solref=SOLREF, solimp=SOLIMP,
-        )  # fmt: skip
+            name="thing",
+            type=shape.mjGEOM_ELLIPSOID,
+            size=(wide, wide, high),
+            mass=_MASS / 2,
+            material="thing",
+            **contact,
+        )
+        foot = (0.65 * wide, 0.004, 0)
+        body.add_geom(
+            name="foot",
+            type=shape.mjGEOM_CYLINDER,
+            size=foot,
+            pos=(0, 0, 0.003 - high),
+            mass=_MASS / 2,
+            material="thing",
+            **contact,
+        )
         return spec
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
         self.looks.paint("thing", draw_colour(rng, (0.0, 1.0), (0.0, 0.15), (0.75, 1.0)))
         side = rng.choice([-1.0, 1.0])
-        thing = self._draw_place(rng, 0.03, aside=side * 0.11)
-        cloth = self._draw_place(rng, 0.02, aside=-side * 0.11)
-        self.data.qpos[self._thing_qpos : self._thing_qpos + 3] = *thing, self._height / 2
+        thing = self._draw_place(rng, 0.03, aside=side * 0.1)
+        cloth = self._draw_place(rng, 0.02, aside=-side * 0.1)
+        self.data.qpos[self._thing_qpos : self._thing_qpos + 3] = *thing, self._height / 2 + 0.001
         self.cloth.place(self.data, self._flat(cloth, np.pi / 4 + rng.uniform(-0.3, 0.3)))
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.22]))
 

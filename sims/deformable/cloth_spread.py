@@ -15,7 +15,7 @@ from sims.deformable.cloth_scene import ClothEnv
 from sims.deformable.measures import rigid_fit
 from sims.deformable.moves import corner_pinch, let_go
 
-_MAX_DRAWS = 5
+_MAX_DRAWS = 20
 _START_COVERAGE = 0.88  # some folds spring open by themselves and are drawn anew
 
 

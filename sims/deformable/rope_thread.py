@@ -39,7 +39,7 @@ class RopeThreadEnv(RopeEnv):
         self._ring = self.model.body("ring").id
 
     def _make_scene(self, variant: str) -> mujoco.MjSpec:
-        spec = near_table(height=0.14)
+        spec = near_table(height=0.12, fovy=38)
         spec.add_material(name="ring", specular=0.3)
         ring = spec.worldbody.add_body(name="ring", pos=(0.5, 0, self._height))
         angle = np.linspace(0, 2 * np.pi, _PIECES + 1)

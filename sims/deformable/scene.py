@@ -76,11 +76,12 @@ class DeformableEnv(ArmEnv):
         self.data.time = 0
 
 
-def near_table(height: float = 0.05) -> mujoco.MjSpec:
-    """The table with the cameras `near` (steeply from the front) and `left` (flatly from the left), 0.5 m wide.
+def near_table(height: float = 0.02, fovy: float = 31.0) -> mujoco.MjSpec:
+    """The table with the cameras `near` (steeply from the front) and `left` (from the left), 0.45 m wide.
 
     Args:
         height: what they look at, metres above the table.
+        fovy: how wide they look, degrees.
     """
     spec = tabletop(table_friction=(0.6, 0.01, 0.001))
     spec.option.timestep = SIM_DT
@@ -88,8 +89,8 @@ def near_table(height: float = 0.05) -> mujoco.MjSpec:
     spec.option.viscosity = 0.05  # air drag and inner friction of light things, without which ropes swing for minutes
     spec.option.iterations = 30
     spec.option.tolerance = 1e-6
-    for name, position in (("near", (0.95, 0.0, 0.72)), ("left", (0.5, 0.75, 0.42))):
-        spec.worldbody.add_camera(name=name, pos=position, fovy=38, xyaxes=_towards(position, (*CENTRE, height)))
+    for name, position in (("near", (0.95, 0.0, 0.72)), ("left", (0.5, 0.72, 0.48))):
+        spec.worldbody.add_camera(name=name, pos=position, fovy=fovy, xyaxes=_towards(position, (*CENTRE, height)))
     return spec
 
 

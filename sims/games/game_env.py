@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64
 from numpy.typing import ArrayLike
 
 from sims.arm import ArmEnv
-from sims.games.board_parts import BOARD, BOARD_CENTRE, FINGERTIP
+from sims.games.board_parts import BOARD, BOARD_CENTRE, FINGERTIP, HAND_YAW
 from sims.games.tally import NO_PIECE, SIZE, Tally
 
 _State = mujoco.mjtState
@@ -127,12 +127,6 @@ class GameEnv(ArmEnv):
         """Whether the game was won."""
         return self.puzzle.is_solved(self.state) and not self.tally.is_lost
 
-    @property
-    def board_yaw(self) -> float:
-        """Turn of the board about the vertical, radians."""
-        matrix = self.data.xmat[self._board]
-        return float(np.arctan2(matrix[3], matrix[0]))
-
     def on_board(self, spot: ArrayLike, height: float) -> Float64[np.ndarray, " 3"]:
         """World coordinates of a point over a spot (x, y) seen from the middle of the board, metres."""
         return self.data.xpos[self._board] + self.data.xmat[self._board].reshape(3, 3) @ np.append(spot, height)
@@ -160,6 +154,11 @@ class GameEnv(ArmEnv):
         assert solution is not None, "an instance without a solution was drawn"
         self.tally.begin(len(solution))
         self._show()
+
+    def _rest_hand(self, rng: np.random.Generator, height: float, opening: float = -1.0) -> None:
+        """Put the hand over the edge of the board on the arm's side, where it hides nothing."""
+        spot = (-self.half_size[0] + rng.uniform(-0.03, 0.01), rng.uniform(-0.06, 0.06))
+        self.place_hand(self.on_board(spot, height + rng.uniform(0.0, 0.03)), HAND_YAW, opening)
 
     def _move(self, move: Any) -> None:
         """A legal move has been made."""

@@ -118,10 +118,7 @@ class HanoiEnv(GameEnv):
             position = self.on_board((x, y), heights[place] + _THICK / 2 + 2e-4)
             self.data.qpos[address : address + 7] = *position, np.cos(turn / 2), 0, 0, np.sin(turn / 2)
             heights[place] += _THICK + 2e-4
-        x, y = rng.uniform(-0.03, 0.03), rng.uniform(-0.08, 0.08)
-        self.place_hand(
-            self.on_board((x, y), BOARD_HEIGHT + 6 * _THICK + rng.uniform(0.03, 0.06)), HAND_YAW, opening=0.6
-        )
+        self._rest_hand(rng, BOARD_HEIGHT + 6 * _THICK + 0.03, opening=0.6)
 
     def _paint(self, rng: np.random.Generator) -> None:
         is_unseen = self.variant == "unseen"
@@ -159,9 +156,9 @@ class HanoiEnv(GameEnv):
         velocity = self.data.qvel[self._qvel_of[disc] : self._qvel_of[disc] + 3]
         lies = position[2] < self.top_of(place, disc) + 0.7 * _THICK
         is_still = is_upright and lies and float(np.abs(velocity).max()) < _AT_REST
-        return place if is_still and not self._is_held(disc) else None
+        return place if is_still and not self.is_held(disc) else None
 
-    def _is_held(self, disc: int) -> bool:
+    def is_held(self, disc: int) -> bool:
         """Whether the hand touches a plate."""
         pairs = self.data.contact.geom
         hand, piece = self._geom_is_hand[pairs], self._geom_piece[pairs]
@@ -215,7 +212,7 @@ class HanoiExpert(GameExpert):
         here = env.from_board(env.hand_position)
         yield Waypoint(
             env.on_board(here[:2], down), HAND_YAW, grip=opened, max_steps=6, wait=6, is_exact=True,
-            until=lambda: not env._is_held(disc),
+            until=lambda: not env.is_held(disc),
         )  # fmt: skip
         clear = down - _HOLD + _THICK + 0.004
         yield Waypoint(

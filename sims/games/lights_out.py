@@ -92,8 +92,7 @@ class LightsOutEnv(GameEnv):
         hue = (0.28, 0.5) if self.variant == "unseen" else (0.08, 0.17)
         self._lit = draw_colour(rng, hue, (0.5, 0.8), (0.95, 1.0))
         self._dark = draw_colour(rng, (0.55, 0.75), (0.2, 0.4), (0.35, 0.45))
-        x, y = rng.uniform(-0.05, 0.05, 2)
-        self.place_hand(self.on_board((x, y), _TOP + rng.uniform(0.06, 0.09)), HAND_YAW, opening=-1.0)
+        self._rest_hand(rng, _TOP + 0.06)
 
     def _show(self) -> None:
         lights = np.array(self.state)[:, None]

@@ -125,10 +125,9 @@ class NimEnv(GameEnv):
         """Whether the opponent is pulling its pegs."""
         return self.reply.pegs > 0
 
-    @property
-    def is_bell_down(self) -> bool:
-        """Whether the bell counts as rung."""
-        return self._is_bell_down
+    def is_down(self, piece: int) -> bool:
+        """Whether a peg counts as pushed, or the bell as rung."""
+        return self._is_bell_down if piece == self.bell else bool(self._is_down[piece])
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
         """Plays the fastest forced win."""
@@ -145,8 +144,7 @@ class NimEnv(GameEnv):
         self.looks.paint("plate", draw_colour(rng, saturation=(0.0, 0.3), value=(0.08, 0.18)))
         self._up = draw_colour(rng, (0.8, 0.95) if is_unseen else (0.45, 0.6), (0.5, 0.8), (0.9, 1.0))
         self._bell_colour = draw_colour(rng, (0.3, 0.4) if is_unseen else (-0.04, 0.05), (0.8, 0.95), (0.85, 0.95))
-        x, y = rng.uniform(-0.04, 0.04, 2)
-        self.place_hand(self.on_board((x, y), _TOP + rng.uniform(0.06, 0.09)), HAND_YAW, opening=-1.0)
+        self._rest_hand(rng, _TOP + 0.06)
 
     def _show(self) -> None:
         """Pegs that are down lose their light; the bell is dim while the opponent plays."""
@@ -203,11 +201,13 @@ class NimEnv(GameEnv):
 
     def _pull(self, pushed: list[int]) -> None:
         """The opponent's turn goes on: its next peg, or the hand's turn again."""
-        if any(not self.data.ctrl[self._magnets[peg]] for peg in pushed):
-            self._break_rule(ends_game=True)  # the hand has pushed one too
         if not pushed:
             return
+        was_hand = any(not self.data.ctrl[self._magnets[peg]] for peg in pushed)
         self.data.ctrl[self._magnets] = 0.0
+        if was_hand:
+            self._break_rule(ends_game=True)
+            return
         row, left = self.reply.row, self.reply.pegs - 1
         self.state = self.puzzle.apply(self.state, Take(row, 1))
         self.reply = Take(row, left) if left else Take(_NO_ROW, 0)
@@ -279,10 +279,6 @@ class NimExpert(GameExpert):
         high = top + np.array([0, 0, _CLEAR])
         yield Waypoint(high, HAND_YAW, grip=-1, tolerance=0.008)
         down = top - np.array([0, 0, BUTTON_TRAVEL + 0.006])
-
-        def is_done() -> bool:
-            return env.is_bell_down if piece == env.bell else bool(env._is_down[piece])
-
-        yield Waypoint(down, HAND_YAW, grip=-1, until=is_done, max_steps=8, is_exact=True)
+        yield Waypoint(down, HAND_YAW, grip=-1, until=lambda: env.is_down(piece), max_steps=8, is_exact=True)
         clear = top[2] + 0.5 * _CLEAR
         yield Waypoint(high, HAND_YAW, grip=-1, until=lambda: bool(env.hand_position[2] > clear), is_exact=True)

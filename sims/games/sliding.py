@@ -137,8 +137,7 @@ class SlidingEnv(GameEnv):
             hue = first + order * 0.85 * (tile - 1) / (count - 1)
             value = 0.95 if tile % 2 else 0.6
             self.looks.paint(f"tile{tile}", draw_colour(rng, (hue, hue), (0.75, 0.9), (value - 0.04, value + 0.04)))
-        x, y = rng.uniform(-0.04, 0.04, 2)
-        self.place_hand(self.on_board((x, y), _TOP + rng.uniform(0.06, 0.09)), HAND_YAW, opening=-1.0)
+        self._rest_hand(rng, _TOP + 0.06)
 
     def _read_board(self) -> None:
         reach = _ARRIVED * self._pitch

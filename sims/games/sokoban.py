@@ -123,8 +123,7 @@ class SokobanEnv(GameEnv):
             turn = rng.uniform(-0.03, 0.03)
             place = self.on_board(self.cell_place(cell), _FLOOR + _BOX_HALF)
             self.data.qpos[address : address + 7] = *place, np.cos(turn / 2), 0, 0, np.sin(turn / 2)
-        x, y = rng.uniform(-0.05, 0.05, 2)
-        self.place_hand(self.on_board((x, y), _FLOOR + rng.uniform(0.09, 0.12)), HAND_YAW, opening=-1.0)
+        self._rest_hand(rng, _FLOOR + 0.09)
 
     def _paint(self, rng: np.random.Generator) -> None:
         is_unseen = self.variant == "unseen"

@@ -126,13 +126,13 @@ def test_an_object_is_covered_by_a_cloth_above_it_not_beneath_it_or_beside_it():
     env = world("ClothCover")
     assert judged(env)[1]["covered"] == 0
     over = env._flat(env.thing_position()[:2], 0.2)
-    env.cloth.place(env.data, shifted(over, 0, 0, 0.045))
+    env.cloth.place(env.data, shifted(over, 0, 0, 0.07))
     success, metrics = judged(env)
     assert success
     assert metrics["covered"] == 1
     env.cloth.place(env.data, over)
     assert not judged(env)[0]
-    env.cloth.place(env.data, shifted(over, 0.1, 0, 0.045))
+    env.cloth.place(env.data, shifted(over, 0.1, 0, 0.07))
     assert not judged(env)[0]
 
 

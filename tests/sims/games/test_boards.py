@@ -11,6 +11,7 @@ from sims.games.catalog import GAMES
 from sims.games.hanoi import HanoiEnv, HanoiExpert
 from sims.games.lights_out import LightsOutEnv, LightsOutExpert
 from sims.games.nim import NimEnv, NimExpert
+from sims.games.nim_rules import Take
 from sims.games.puzzle import LEVEL_NAMES
 from sims.games.sliding import SlidingEnv
 from sims.games.sliding_rules import GAP
@@ -335,6 +336,16 @@ def test_nim_the_opponents_pegs_are_pulled_down_in_the_physics_and_its_turn_is_r
         assert sum(np.array(heights) > np.max(heights) - 0.003) == sum(expected)
         ends.append(world.get_sim_state())
     assert np.array_equal(*ends)
+
+
+def test_nim_pushing_while_the_opponent_plays_loses():
+    env = NimEnv(cameras=(), level="medium")
+    env.reset(seed=0)
+    rows = [row for row in range(3) if env.standing(row)]
+    env.reply = Take(rows[0], 1)  # it is the opponent's turn, and its magnet has not yet pulled
+    metrics = follow(env, lambda script: script._press(env.standing(rows[0])[0]), steps=30)["metrics"]
+    assert metrics["illegal_moves"] == metrics["lost"] == 1
+    assert not env.data.ctrl[env._magnets].any()
 
 
 def test_nim_a_perfect_opponent_beats_a_greedy_hand():
