@@ -40,8 +40,7 @@ class DeformableEnv(ArmEnv):
         **common: Any,
     ):
         """Add the arm to the scene; see `ArmEnv` for the arguments, of which `common` are the others."""
-        name = f"{task_name}-{common.get('variant', 'train')}"  # a state fits the sizes of its own variant only
-        super().__init__(spec, task_name=name, task=task, cameras=cameras, grip_newton=grip_newton, **common)
+        super().__init__(spec, task_name=task_name, task=task, cameras=cameras, grip_newton=grip_newton, **common)
         for side in ("left", "right"):
             pad = self.model.geom(f"{PREFIX}pad_{side}").id
             self.model.geom_solref[pad], self.model.geom_solimp[pad] = SOLREF, SOLIMP
