@@ -108,7 +108,8 @@ class ArmEnv(SimEnv):
             data=mujoco.MjData(model),
             views={name.removeprefix("arm/"): CameraView(fixed=name) for name in fixed} | dict(views or {}),
             action_space=gymnasium.spaces.Box(-1.0, 1.0, (5,), np.float32),
-            task_name=task_name,
+            # A state belongs to its variant: the same seed draws another episode in another one.
+            task_name=task_name if variant == "train" else f"{task_name}-{variant}",
             task=task,
             control_dt=CONTROL_DT,
             cameras=cameras,

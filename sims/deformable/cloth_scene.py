@@ -23,7 +23,7 @@ class ClothEnv(DeformableEnv):
     def __init__(self, task_name: str, task: str, cloth: Cloth, variant: str, **common: Any):
         """Put a cloth of this size on the table; see `ArmEnv` for the other arguments."""
         spec = self._make_scene(variant)
-        add_cloth(spec, cloth, add_patterns(spec, variant))
+        add_cloth(spec, cloth, add_patterns(spec, variant == "unseen"))
         super().__init__(spec, task_name, task, variant=variant, **common)
         self.cloth = ClothState(self.model, cloth)
 
@@ -33,7 +33,7 @@ class ClothEnv(DeformableEnv):
 
     def _draw_surroundings(self, rng: np.random.Generator) -> None:
         super()._draw_surroundings(rng)
-        dress(self.model, self.variant, rng)
+        dress(self.model, self.is_unseen, rng)
 
     def _flat(self, centre: Sequence[float] | np.ndarray, turn: float) -> Float[np.ndarray, " vertices 3"]:
         """Vertices of the spread cloth at a place, turned by `turn` radians."""

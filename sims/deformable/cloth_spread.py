@@ -17,8 +17,6 @@ from sims.deformable.moves import corner_pinch, let_go
 
 _MAX_DRAWS = 20
 _START_COVERAGE = 0.88  # some folds spring open by themselves and are drawn anew
-
-
 # Where the cloth is creased, as shares of the way from the middle to the corner, by the number of corners turned over.
 _FOLD_LINE = {1: (0.25, 0.45), 2: (0.55, 0.6)}
 Vertices = Float[np.ndarray, " vertices 3"]
@@ -75,16 +73,23 @@ class ClothSpreadEnv(ClothEnv):
 class _Expert(ArmExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
-        for _ in range(8):
+        corners = np.array(env.cloth.cloth.corners)
+        last, last_gap = -1, 0.0
+        for _ in range(9):
             vertices, flat = env.cloth.vertices(env.data), self._wanted()
-            corners = np.array(env.cloth.cloth.corners)
             gaps = np.linalg.norm(vertices[corners, :2] - flat[corners], axis=1)
-            corner = int(corners[gaps.argmax()])
-            if gaps.max() < 0.012:
+            number = int(gaps.argmax())
+            if gaps[number] < 0.012:
                 return
+            if number == last and gaps[number] > 0.7 * last_gap:
+                # It did not come, so it is tucked under: the table holds it while the cloth is drawn off from above it.
+                pulled, beyond, last = (number + 2) % 4, 0.07, -1
+            else:
+                pulled, beyond, last, last_gap = number, 0.012, number, gaps[number]
+            corner = int(corners[pulled])
             yield from corner_pinch(env, env.cloth, corner)
             if np.linalg.norm(env.cloth.vertices(env.data)[corner] - env.hand_position) < 0.03:
-                yield from self._pull_to(corner)
+                yield from self._pull_to(corner, beyond)
             yield from let_go(env, 0.0, rise=0.07)
 
     def _wanted(self) -> np.ndarray:
@@ -93,11 +98,12 @@ class _Expert(ArmExpert):
         lying = vertices[:, 2] < 1.5 * self.env.cloth.cloth.radius
         return rigid_fit(self.env.cloth.cloth.flat(), vertices[:, :2], lying)
 
-    def _pull_to(self, corner: int) -> Iterator[Waypoint]:
+    def _pull_to(self, corner: int, beyond: float) -> Iterator[Waypoint]:
+        """Where the corner belongs, and a little further, which tightens the cloth."""
         env = self.env
         goal, centre = self._wanted()[corner], self._wanted().mean(axis=0)
         outward = (goal - centre) / np.linalg.norm(goal - centre)
         slip = env.hand_position[:2] - env.cloth.vertices(env.data)[corner][:2]
-        end = goal + slip + 0.012 * outward  # tightens the cloth
+        end = np.clip(goal + slip + beyond * outward, (0.28, -0.33), (0.7, 0.33))
         yield Waypoint(np.array([*end, 0.05]), grip=-1.0, speed=0.6, max_steps=30)
         yield Waypoint(np.array([*end, 0.02]), grip=-1.0, speed=0.5, is_exact=True, max_steps=8)

@@ -8,21 +8,21 @@ import numpy as np
 from sims.deformable.contact import FRICTION
 
 # Kinds of the left, middle and right part; training and held-out episodes are built of different ones.
-PARTS = {
-    "train": (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_ELLIPSOID),
-    "unseen": (mujoco.mjtGeom.mjGEOM_ELLIPSOID, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER),
-}
+PARTS = (
+    (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_ELLIPSOID),
+    (mujoco.mjtGeom.mjGEOM_ELLIPSOID, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER),
+)
 _DENSITY = 500.0  # kilograms per cubic metre, light wood
 _GEOM_FIELDS = ("geom_size", "geom_pos", "geom_quat", "geom_rbound", "geom_aabb")
 _BODY_FIELDS = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "body_subtreemass", "body_invweight0")
 _DOF_FIELDS = ("dof_invweight0", "dof_M0")
 
 
-def add_irregular(spec: mujoco.MjSpec, variant: str, material: str, rng: np.random.Generator) -> None:
+def add_irregular(spec: mujoco.MjSpec, is_unseen: bool, material: str, rng: np.random.Generator) -> None:
     """Add a free body `thing` of three touching parts in a row along x, drawn from `rng`, its lowest point at z = 0."""
     body = spec.worldbody.add_body(name="thing")
     body.add_freejoint(name="thing")
-    for number, kind in enumerate(PARTS[variant]):
+    for number, kind in enumerate(PARTS[is_unseen]):
         size = _draw_size(kind, rng)
         upright = kind == mujoco.mjtGeom.mjGEOM_CYLINDER
         height = size[1] if upright else size[0] if kind == mujoco.mjtGeom.mjGEOM_CAPSULE else size[2]
@@ -44,14 +44,14 @@ def _draw_size(kind: mujoco.mjtGeom, rng: np.random.Generator) -> tuple[float, f
     return float(a), float(b), float(c)
 
 
-def reshape_irregular(model: mujoco.MjModel, variant: str, rng: np.random.Generator) -> None:
+def reshape_irregular(model: mujoco.MjModel, is_unseen: bool, rng: np.random.Generator) -> None:
     """Give the body `thing` of a compiled model another shape: compiled alone, then copied with its mass and inertia.
 
     The model must not use MuJoCo's mid-phase collision, whose trees are made when a model is compiled.
     """
     spec = mujoco.MjSpec()
     spec.add_material(name="plain")
-    add_irregular(spec, variant, "plain", rng)
+    add_irregular(spec, is_unseen, "plain", rng)
     alone = spec.compile()
     here, there = model.body("thing"), alone.body("thing")
     geoms = slice(here.geomadr[0], here.geomadr[0] + here.geomnum[0])

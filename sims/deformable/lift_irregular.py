@@ -26,7 +26,7 @@ class IrregularLiftEnv(LiftEnv):
         spec = near_table()
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MIDPHASE)
         spec.add_material(name="thing", specular=0.1)
-        add_irregular(spec, variant, "thing", np.random.default_rng(0))
+        add_irregular(spec, variant == "unseen", "thing", np.random.default_rng(0))
         super().__init__(
             spec, "irregular-lift", "Lift the object without dropping it.", variant=variant, grip_newton=_GRIP_NEWTON,
             **common,
@@ -36,8 +36,8 @@ class IrregularLiftEnv(LiftEnv):
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
-        self.looks.paint("thing", thing_colour(self.variant, rng))
-        reshape_irregular(self.model, self.variant, rng)
+        self.looks.paint("thing", thing_colour(self.is_unseen, rng))
+        reshape_irregular(self.model, self.is_unseen, rng)
         half = rng.uniform(-np.pi, np.pi) / 2
         place = np.array([*self._draw_place(rng, 0.1), 0.002])
         self.data.qpos[self._thing_qpos : self._thing_qpos + 7] = *place, np.cos(half), 0, 0, np.sin(half)

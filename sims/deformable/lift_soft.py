@@ -22,7 +22,7 @@ class SoftLiftEnv(LiftEnv):
         """See `ArmEnv` for the arguments."""
         soft = SoftBody(radii=(0.036, 0.032, 0.032), stiffness=80.0, mass=0.1) if variant == "unseen" else SoftBody()
         spec = near_table()
-        add_soft_body(spec, soft, add_patterns(spec, variant))
+        add_soft_body(spec, soft, add_patterns(spec, variant == "unseen"))
         super().__init__(spec, "soft-lift", "Lift the soft object without dropping it.", variant=variant, **common)
         self._height = soft.radii[2]
         self._body = self.model.body(soft.name).id
@@ -30,7 +30,7 @@ class SoftLiftEnv(LiftEnv):
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
-        dress(self.model, self.variant, rng)
+        dress(self.model, self.is_unseen, rng)
         half = rng.uniform(-np.pi, np.pi) / 2
         place = np.array([*self._draw_place(rng, 0.1), self._height + 0.002])
         self.data.qpos[self._thing_qpos : self._thing_qpos + 7] = *place, np.cos(half), 0, 0, np.sin(half)

@@ -39,7 +39,7 @@ class RopeEnv(DeformableEnv):
 
     def _draw_surroundings(self, rng: np.random.Generator) -> None:
         super()._draw_surroundings(rng)
-        self.looks.paint("rope", thing_colour(self.variant, rng))
+        self.looks.paint("rope", thing_colour(self.is_unseen, rng))
         self.looks.paint("tip", draw_colour(rng, (0.12, 0.16), (0.1, 0.3), (0.95, 1.0)))
 
     def _lay(self, line: Float[np.ndarray, " corners 2"]) -> None:

@@ -14,7 +14,7 @@ from sims.arm_looks import draw_colour
 from sims.arm_model import PREFIX, tabletop
 from sims.deformable.contact import SOLIMP, SOLREF
 
-SIM_DT = CONTROL_DT / 12  # 4.2 ms: a third of the cost of 1.4 ms, and contacts with time constants of 9 ms are stable
+SIM_DT = CONTROL_DT / 12  # 4.2 ms: half the steps of a rigid scene; contacts with time constants of 9 ms are stable
 GRIP_NEWTON = 3.0  # firmer, and the masses of a cloth (1 g) sink into the fingers and squirt out
 CENTRE = (0.48, 0.0)  # of what the cameras show, metres
 _State = mujoco.mjtState
@@ -65,7 +65,7 @@ class DeformableEnv(ArmEnv):
         """A point at most `reach` metres on each axis from the place `ahead` (x) and `aside` (y) of the middle."""
         return np.array(CENTRE) + np.array([ahead, aside]) + rng.uniform(-reach, reach, 2)
 
-    def _settle(self, seconds: float = 0.4, calm: float = 0.02, max_rounds: int = 4) -> None:
+    def _settle(self, seconds: float = 0.4, calm: float = 0.005, max_rounds: int = 6) -> None:
         """Let the physics run while the arm stands still, until nothing moves faster than `calm` (m/s, rad/s)."""
         self.data.qvel[:] = 0
         for _ in range(max_rounds):

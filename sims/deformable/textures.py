@@ -11,7 +11,7 @@ from sims.arm_looks import Colour, draw_colour
 _SIZE = 64
 TRAIN_HUES = (0.55, 1.03)  # blue over purple to red
 UNSEEN_HUES = (0.18, 0.45)  # yellow-green to turquoise
-_PATTERNS = {"train": ("border", "checker"), "unseen": ("stripes", "dots")}
+_PATTERNS = (("border", "checker"), ("stripes", "dots"))  # of training, of held-out episodes
 
 
 def draw_pattern(name: str) -> UInt8[np.ndarray, " size size 3"]:
@@ -27,26 +27,26 @@ def draw_pattern(name: str) -> UInt8[np.ndarray, " size size 3"]:
     return np.repeat(np.where(dark, 130, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def add_patterns(spec: mujoco.MjSpec, variant: str) -> str:
-    """Add the materials of a variant to a scene; returns the name of the first, to be worn until one is drawn."""
-    for name in _PATTERNS[variant]:
+def add_patterns(spec: mujoco.MjSpec, is_unseen: bool) -> str:
+    """Add the materials of training or of held-out episodes; returns the first, to be worn until one is drawn."""
+    for name in _PATTERNS[is_unseen]:
         texture = spec.add_texture(
             name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=_SIZE, height=_SIZE, nchannel=3
         )
         texture.data = draw_pattern(name).tobytes()
         material = spec.add_material(name=name, specular=0.1)
         material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
-    return _PATTERNS[variant][0]
+    return _PATTERNS[is_unseen][0]
 
 
-def dress(model: mujoco.MjModel, variant: str, rng: np.random.Generator) -> None:
+def dress(model: mujoco.MjModel, is_unseen: bool, rng: np.random.Generator) -> None:
     """Draw the pattern and the colour of every flex for this episode."""
-    name = str(rng.choice(_PATTERNS[variant]))
+    name = str(rng.choice(_PATTERNS[is_unseen]))
     model.flex_matid[:] = model.material(name).id
-    model.mat_rgba[model.material(name).id, :3] = thing_colour(variant, rng)
+    model.mat_rgba[model.material(name).id, :3] = thing_colour(is_unseen, rng)
 
 
-def thing_colour(variant: str, rng: np.random.Generator) -> Colour:
-    """A saturated colour from the hues of the variant, unlike any table's."""
-    hues = UNSEEN_HUES if variant == "unseen" else TRAIN_HUES
+def thing_colour(is_unseen: bool, rng: np.random.Generator) -> Colour:
+    """A saturated colour, unlike any table's."""
+    hues = UNSEEN_HUES if is_unseen else TRAIN_HUES
     return draw_colour(rng, hues, (0.6, 0.95), (0.65, 0.95))

@@ -188,6 +188,8 @@ def test_the_unseen_variant_has_other_light_and_a_wrong_name_is_refused():
         ambients.append(np.array(found))
     low, high = ambients[0].min(), ambients[0].max()
     assert not ((ambients[1] >= low) & (ambients[1] <= high)).any()
+    with pytest.raises(ValueError, match="another task than 'lift'"):
+        train.set_sim_state(unseen.get_sim_state())
     with pytest.raises(ValueError, match="Unknown variant 'unsen'. Did you mean 'unseen'"):
         Lift(variant="unsen")
 

@@ -163,6 +163,18 @@ def test_drops_are_part_of_the_state():
     assert (other._held, other._was_off, other._was_dropped) == (4, True, True)
 
 
+@every_task
+def test_an_unknown_variant_gets_the_nearest_name(task):
+    with pytest.raises(ValueError, match="Did you mean 'unseen'"):
+        make(f"Deformable-{task}-v0", cameras=(), variant="unsen")
+
+
+def test_a_state_of_another_variant_is_refused():
+    state = world("ClothFold").get_sim_state()
+    with pytest.raises(ValueError, match="another task than 'cloth-fold-unseen'"):
+        world("ClothFold", variant="unseen").set_sim_state(state)
+
+
 @pytest.mark.slow
 @every_task
 def test_the_energy_does_not_explode_over_ten_thousand_random_physics_steps(task):
@@ -173,9 +185,7 @@ def test_the_energy_does_not_explode_over_ten_thousand_random_physics_steps(task
     for _ in range(10_000 // 12):
         action = rng.uniform(-1, 1, 5) * (1, 1, 0.6, 1, 1) - (0, 0, 0.2, 0, 0)  # keeps to the table, and grasps
         env.step(np.clip(action, -1, 1).astype(np.float32))
-        arm = 9
-        positions = env.data.qvel[arm:]
-        assert np.isfinite(positions).all()
+        assert np.isfinite(env.data.qvel).all()
         highest = max(highest, float(env.data.energy[1]))
     assert highest < 25  # joules; the arm itself moves with about 10
     assert sum(int(warning.number) for warning in env.data.warning) == 0
