@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false, reportPossiblyUnboundVariable=false
+# MuJoCo's names come from compiled modules without stubs; loops here always run.
 """What counts as success in the deformable worlds, and that nothing in them is held by other means than friction."""
 
 import mujoco

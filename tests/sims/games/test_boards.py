@@ -1,3 +1,5 @@
+# pyright: reportPossiblyUnboundVariable=false, reportArgumentType=false
+# Loops here always run, and experts read the state instead of the observation.
 """The games' boards: moves are read from the physics, rules are enforced, counts tell planning from motor errors."""
 
 import itertools

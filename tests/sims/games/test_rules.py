@@ -1,3 +1,5 @@
+# pyright: reportArgumentType=false
+# Where a solver finds nothing (None), the test shall fail.
 """The games by their rules alone: solvers are optimal, instances fair, and not thinking ahead loses."""
 
 import functools
