@@ -280,9 +280,11 @@ def test_tracks_beside_count_for_time_to_collision_only_where_the_ego_is_exposed
     drive = cruise(1.0)
     assert one(replace(plain, tracks=(other,)), drive)["TTC"] == 1.0
     junction = scene(two_lane_road(intersections=(box(-20.0, 60.0, -2.0, 6.0),)), (other,))
-    assert one(junction, drive)["TTC"] == 0.0
-    rear_outside = scene(two_lane_road(intersections=(box(-20.0, 60.0, 1.0, 6.0),)), (other,))
-    assert one(rear_outside, drive)["TTC"] == 1.0  # the rear axle decides, not the corners
+    result = epdms_proposals(junction, ego(drive))[0]
+    assert result.terms["TTC"] == 0.0
+    centre_at_contact = drive[result.events[0].step, 0] + 1.461
+    begun = scene(two_lane_road(intersections=(box(centre_at_contact - 0.7, 60.0, -2.0, 6.0),)), (other,))
+    assert one(begun, drive)["TTC"] == 1.0  # the rear axle decides, which is still outside
 
 
 def test_progress_counts_only_above_five_metres() -> None:

@@ -256,6 +256,19 @@ def test_connectors_that_overlap_are_settled_by_the_lane_the_way_ends_in() -> No
     assert names(graph, driven_route(graph, turning))[7:20] == ["turn"] * 13
 
 
+def test_connectors_that_overlap_to_their_end_are_settled_by_which_leads_into_the_next_lane() -> None:
+    whole = box(20, 60, -2, 2)
+    lanes = (
+        ScoredLane("in", box(0, 20, -2, 2), line((0, 0), (20, 0)), successors=("elsewhere", "onwards")),
+        ScoredLane("elsewhere", whole, line((20, 0), (60, 0)), True),
+        ScoredLane("onwards", whole, line((20, 0), (60, 0)), True, successors=("ahead",)),
+        ScoredLane("ahead", box(60, 90, -2, 2), line((60, 0), (90, 0))),
+    )
+    graph = LaneGraph(ScoredMap(lanes))
+    points = np.column_stack([np.arange(1.0, 80.0, 3.0), np.zeros(27)])
+    assert names(graph, driven_route(graph, points)) == ["in"] * 7 + ["onwards"] * 13 + ["ahead"] * 7
+
+
 def test_without_a_lane_at_the_end_overlapping_connectors_both_remain() -> None:
     graph = LaneGraph(overlapping_fork())
     points = np.column_stack([np.arange(1.0, 38.0, 3.0), np.zeros(13)])
