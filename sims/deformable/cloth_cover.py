@@ -18,7 +18,7 @@ from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
 from sims.deformable.moves import corner_pinch, let_go
 from sims.deformable.scene import near_table
 
-_MASS = 0.4  # kilograms: the cloth does not drag it along
+_MASS = 0.8  # kilograms: the cloth does not drag it along
 
 
 class ClothCoverEnv(ClothEnv):
@@ -50,32 +50,18 @@ class ClothCoverEnv(ClothEnv):
         # Round, because a cloth of 3 cm cells would show edges through it; on a foot, so that it does not roll.
         contact: dict[str, Any] = {"condim": 4, "friction": FRICTION, "solref": SOLREF, "solimp": SOLIMP}
         shape, wide, high = mujoco.mjtGeom, self._outline_radius, self._height / 2
-        body.add_geom(
-            name="thing",
-            type=shape.mjGEOM_ELLIPSOID,
-            size=(wide, wide, high),
-            mass=_MASS / 2,
-            material="thing",
-            **contact,
-        )
-        foot = (0.65 * wide, 0.004, 0)
-        body.add_geom(
-            name="foot",
-            type=shape.mjGEOM_CYLINDER,
-            size=foot,
-            pos=(0, 0, 0.003 - high),
-            mass=_MASS / 2,
-            material="thing",
-            **contact,
-        )
+        contact |= {"mass": _MASS / 2, "material": "thing"}
+        body.add_geom(name="thing", type=shape.mjGEOM_ELLIPSOID, size=(wide, wide, high), **contact)
+        foot = (0.7 * wide, 0.004, 0)
+        body.add_geom(name="foot", type=shape.mjGEOM_CYLINDER, size=foot, pos=(0, 0, 0.003 - high), **contact)
         return spec
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
         self.looks.paint("thing", draw_colour(rng, (0.0, 1.0), (0.0, 0.15), (0.75, 1.0)))
         side = rng.choice([-1.0, 1.0])
-        thing = self._draw_place(rng, 0.03, aside=side * 0.1)
-        cloth = self._draw_place(rng, 0.02, aside=-side * 0.1)
+        thing = self._draw_place(rng, 0.03, aside=side * 0.11)
+        cloth = self._draw_place(rng, 0.02, aside=-side * 0.105)
         self.data.qpos[self._thing_qpos : self._thing_qpos + 3] = *thing, self._height / 2 + 0.001
         self.cloth.place(self.data, self._flat(cloth, np.pi / 4 + rng.uniform(-0.3, 0.3)))
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.22]))
@@ -124,6 +110,6 @@ class _Expert(ArmExpert):
         reach = env.cloth.cloth.width / np.sqrt(2)
         slip = env.hand_position[:2] - env.cloth.vertices(env.data)[corner][:2]
         end = thing + slip + (reach + 0.01) * direction
-        yield Waypoint(np.array([*(env.hand_position[:2]), 0.13]), grip=-1.0, speed=0.7, tolerance=0.02)
-        yield Waypoint(np.array([*end, 0.13]), grip=-1.0, speed=0.6, tolerance=0.02, max_steps=40)
-        yield Waypoint(np.array([*end, 0.03]), grip=-1.0, speed=0.6, max_steps=20)
+        yield Waypoint(np.array([*(env.hand_position[:2]), 0.13]), grip=-1.0, speed=0.5, tolerance=0.02)
+        yield Waypoint(np.array([*end, 0.13]), grip=-1.0, speed=0.45, is_exact=True, tolerance=0.02, max_steps=40)
+        yield Waypoint(np.array([*end, 0.03]), grip=-1.0, speed=0.5, is_exact=True, max_steps=20)

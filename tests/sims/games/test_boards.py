@@ -114,9 +114,9 @@ def test_a_wrong_level_is_named(game):
 @pytest.mark.slow
 @every_game
 def test_ten_thousand_random_steps_do_not_explode(game):
-    env = make_game(game, level="medium", max_env_steps=20_000)
+    env = make_game(game, level="medium", max_env_steps=2500)
     rng = np.random.default_rng(0)
-    for seed in range(2):
+    for seed in range(4):
         env.reset(seed=seed)
         for _ in range(2500):
             low = (0.3, 0.3, -0.6 if env.hand_position[2] > 0.08 else 0.0, 0.2, 0.5)  # mostly down among the pieces
