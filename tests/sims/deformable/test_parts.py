@@ -1,3 +1,5 @@
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names come from compiled modules without stubs.
 """The parts alone, without an arm: they keep their lengths, rest, yield and spring back."""
 
 import mujoco
