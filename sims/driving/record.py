@@ -63,18 +63,10 @@ def scored_map(scenario: Scenario, colours: list[dict[str, str]]) -> ScoredMap:
     plain = _map_without_lights(scenario.road_map, scenario.route_lanes)
     if not scenario.road_map.signals:
         return plain
-    lanes = []
-    for scored in plain.lanes:
-        signal = scenario.road_map.lanes[scored.id].signal
-        if signal is None:
-            lanes.append(scored)
-        else:
-            red = np.array([colour.get(signal) == RED for colour in colours])
-            lanes.append(_scored_lane(scenario.road_map, scored.id, scored.is_on_route, red))
-    scored = ScoredMap.__new__(ScoredMap)
-    scored.__dict__.update(plain.__dict__)  # polygons are the same: keep them prepared
-    object.__setattr__(scored, "lanes", tuple(lanes))
-    return scored
+    signals = {name: lane.signal for name, lane in scenario.road_map.lanes.items() if lane.signal is not None}
+    return plain.with_lights(
+        {name: np.array([colour.get(signal) == RED for colour in colours]) for name, signal in signals.items()}
+    )
 
 
 @lru_cache(maxsize=64)
@@ -85,7 +77,7 @@ def _map_without_lights(road_map: RoadMap, route_lanes: frozenset[str]) -> Score
     return result
 
 
-def _scored_lane(road_map: RoadMap, name: str, is_on_route: bool, red: np.ndarray | None = None) -> ScoredLane:
+def _scored_lane(road_map: RoadMap, name: str, is_on_route: bool) -> ScoredLane:
     lane = road_map.lanes[name]
     return ScoredLane(
         name,
@@ -94,7 +86,7 @@ def _scored_lane(road_map: RoadMap, name: str, is_on_route: bool, red: np.ndarra
         lane.is_connector,
         is_on_route,
         lane.speed_limit_mps,
-        red,
+        None,  # the lights come with `with_lights`
         lane.successors,
         road_map.side_by_side(name)[0],
     )
