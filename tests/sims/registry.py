@@ -18,9 +18,12 @@ FAST = (
     "Screen-SelectTiles-v0",
 )
 
-# Driving families are one class and differ in the scenario alone; these hold everything that a state must carry
-# (lights, people, weather, traffic that changes lanes), so the long tests run on them.
-DRIVING = tuple(f"Driving-{name}-v0" for name in ("follow", "merge", "red-light", "pedestrian-dart", "fog"))
+# Families whose environments are one class and differ in their scenario or task alone: the tests that take seconds run
+# on these members, which hold everything that a state must carry. Restoring is tested on every task of Meta-World.
+MEMBERS = {
+    "Driving": ("follow", "merge", "red-light", "pedestrian-dart", "fog"),
+    "MetaWorld": ("reach", "push", "door-lock", "drawer-open", "bin-picking", "hammer", "soccer", "stick-pull"),
+}
 
 
 def env_ids() -> list[str]:
@@ -34,9 +37,18 @@ def parameters() -> list[Any]:
     return [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in env_ids()]
 
 
-def long_parameters() -> list[Any]:
-    """`parameters` for tests that take seconds an environment: of the driving families only `DRIVING`."""
-    return [item for item in parameters() if not item.values[0].startswith("Driving-") or item.values[0] in DRIVING]
+def long_parameters(*families: str) -> list[Any]:
+    """`parameters` without those environments of the named families that are not among their `MEMBERS`."""
+    return [item for item in parameters() if _family(item.values[0]) not in families or _is_member(item.values[0])]
+
+
+def _family(env_id: str) -> str:
+    return env_id.split("-", 1)[0]
+
+
+def _is_member(env_id: str) -> bool:
+    family, rest = env_id.split("-", 1)
+    return rest.rsplit("-v", 1)[0] in MEMBERS[family]
 
 
 def make(env_id: str, **kwargs: Any) -> Any:

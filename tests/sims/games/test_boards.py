@@ -113,12 +113,12 @@ def test_a_wrong_level_is_named(game):
 
 @pytest.mark.slow
 @every_game
-def test_ten_thousand_random_steps_do_not_explode(game):
-    env = make_game(game, level="medium", max_env_steps=2500)
+def test_ten_thousand_random_physics_steps_do_not_explode(game):
+    env = make_game(game, level="medium", max_env_steps=200)
     rng = np.random.default_rng(0)
     for seed in range(4):
         env.reset(seed=seed)
-        for _ in range(2500):
+        for _ in range(200):  # at least 20 physics steps each
             low = (0.3, 0.3, -0.6 if env.hand_position[2] > 0.08 else 0.0, 0.2, 0.5)  # mostly down among the pieces
             action = np.clip(rng.normal(size=5) * 0.6 + np.array(low) * rng.uniform(-1, 1, 5), -1, 1)
             env.step(action.astype(np.float32))
