@@ -20,6 +20,8 @@ if os.environ.get("UNIFIED_TYPECHECK", "1") != "0":
     install_import_hook(("unified", "decoders", "tasks"), "beartype.beartype")
 
 ROOT = Path(__file__).resolve().parents[1]
+# Minutes each. Begun last, one of them would run alone while the other processes have nothing left to do.
+LONGEST = ("test_every_example_of_every_command", "test_trained_network_is_within_twice", "test_quick_demo_ends")
 
 
 def pytest_configure() -> None:
@@ -30,7 +32,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none (torch is imported only if such a test was chosen)."""
+    """Begin with the longest tests; skip what needs a GPU where there is none (torch is imported only for such)."""
+    items.sort(key=lambda item: not item.name.startswith(LONGEST))
     needing = [item for item in items if item.get_closest_marker("gpu")]
     if not needing:
         return
