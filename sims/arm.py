@@ -6,7 +6,6 @@ A world subclasses `ArmEnv`, hands it a scene, and fills in `_draw_episode`, `_j
 anything that MuJoCo does not (clicks, moves, a puzzle's state), also `_get_progress` and `_set_progress`.
 """
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -32,6 +31,7 @@ from sims.arm_model import (
 )
 from sims.base import Policy, SimEnv
 from sims.camera import CameraView
+from sims.errors import unknown_name
 from sims.sleep import forward_awake, get_sleep, set_sleep
 
 CONTROL_DT = 0.05
@@ -63,9 +63,7 @@ class ArmEnv(SimEnv):
     proprio_size = 12
     sim_state_size = 768
     # Everything that integration reads, less the external forces, which no world of the arm applies.
-    sim_state_spec = int(
-        _State.mjSTATE_FULLPHYSICS | _State.mjSTATE_USER & ~(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
-    ) | int(_State.mjSTATE_WARMSTART)
+    sim_state_spec = int(_State.mjSTATE_INTEGRATION) & ~int(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
     variants: ClassVar[tuple[str, ...]] = ("train", "unseen")
     workspace: ClassVar[tuple[Position, Position]] = ((0.25, -0.45, 0.0), (0.75, 0.45, 0.55))
 
@@ -96,9 +94,7 @@ class ArmEnv(SimEnv):
             ValueError: unknown variant, and what `SimEnv` refuses.
         """
         if variant not in self.variants:
-            nearest = difflib.get_close_matches(str(variant), self.variants, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"Unknown variant {variant!r}.{hint} Known: {', '.join(self.variants)}.")
+            raise unknown_name("variant", variant, self.variants)
         self.variant = variant
         attach_arm(spec, grip_newton=grip_newton)
         model = spec.compile()

@@ -6,7 +6,6 @@ A world subclasses `SimEnv`, hands it a model and its cameras, and fills in `_re
 and a scripted expert.
 """
 
-import difflib
 import importlib.metadata
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from gymnasium.error import InvalidAction, ResetNeeded
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from sims.camera import CameraView
+from sims.errors import unknown_name
 from sims.renderer import MAX_IMAGE_SIZE, Renderer, make_renderer
 
 Observation = dict[str, Any]
@@ -283,9 +283,7 @@ def _checked_cameras(cameras: Iterable[str], views: Mapping[str, CameraView]) ->
     chosen = tuple(cameras)
     for camera in chosen:
         if camera not in views:
-            nearest = difflib.get_close_matches(str(camera), views, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"Unknown camera {camera!r}.{hint} Known: {', '.join(views)}.")
+            raise unknown_name("camera", camera, views)
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"cameras names one twice: {', '.join(chosen)}.")
     return chosen

@@ -7,7 +7,6 @@ upstream leaves stale: after `reset` the first observation and picture show the 
 objects were placed.
 """
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from sims.base import Policy, SimEnv, package_version
 from sims.camera import CameraView
+from sims.errors import unknown_name
 from sims.metaworld_expert import ScriptedExpert
 from sims.metaworld_play import PlayPolicy
 from sims.metaworld_state import PythonState
@@ -48,9 +48,7 @@ class MetaWorldEnv(SimEnv):
     proprio_size = 4
     sim_state_size = 384
     # Everything that integration reads, less the external forces, which no Meta-World task applies.
-    sim_state_spec = int(
-        _State.mjSTATE_FULLPHYSICS | _State.mjSTATE_USER & ~(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
-    ) | int(_State.mjSTATE_WARMSTART)
+    sim_state_spec = int(_State.mjSTATE_INTEGRATION) & ~int(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
 
     def __init__(
         self,
@@ -70,9 +68,7 @@ class MetaWorldEnv(SimEnv):
             render_mode: `rgb_array` makes `render()` give pictures.
         """
         if task_name not in TASKS:
-            nearest = difflib.get_close_matches(task_name, TASKS, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"Unknown Meta-World task {task_name!r}.{hint} Known: {', '.join(TASKS)}.")
+            raise unknown_name("Meta-World task", task_name, TASKS)
         info = TASKS[task_name]
         world = make_world(task_name)
         super().__init__(

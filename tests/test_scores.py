@@ -185,6 +185,19 @@ def test_repeating_the_last_action_is_judged_where_there_is_one_and_each_action_
     assert scores["mse_per_action"] == pytest.approx(error.square().mean((0, 1)).tolist(), rel=1e-5)
 
 
+def test_windows_that_all_begin_their_episodes_have_no_last_action_to_be_compared_with():
+    model, windows = make_model(SPEC).eval(), held_out()
+    first = replace(windows, **{name: getattr(windows, name)[::6] for name in ("source", "frame", "episode")})
+    assert "hold_action" not in action_scores(model, first, batch_size=7)["arms"]
+
+
+def test_an_interval_is_drawn_from_the_episodes_in_which_something_counts():
+    model, windows = make_model(SPEC).eval(), held_out()
+    rows = [0, 6, 7, 12]  # only the second episode has a frame with a frame before it
+    some = replace(windows, **{name: getattr(windows, name)[rows] for name in ("source", "frame", "episode")})
+    assert action_scores(model, some, batch_size=7)["arms"]["hold_action"]["mse_ci95"] is None
+
+
 class Lengths:
     """What `choose_windows` reads of a source: 3 episodes of 10, 4 and 20 rows, the second not held out."""
 

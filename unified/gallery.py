@@ -12,7 +12,7 @@ from PIL import Image
 
 from unified.atomic import atomic_path, write_text
 from unified.episodes import Finished
-from unified.evaluation import episodes_of, suite_episodes, with_films
+from unified.evaluation import suite_episodes, with_films
 from unified.html import Html, join, media, page, tag
 from unified.results import EpisodeResult
 from unified.rollout import run_episodes
@@ -75,8 +75,7 @@ def visit(
     """
     exhibits: list[Exhibit] = []
     for part in suite.leaves:
-        planned = episodes_of(part, suite_episodes(suite, "test", episodes_per_task))
-        planned = with_films(planned, per_task=1, size=size)
+        planned = with_films(suite_episodes(part, "test", episodes_per_task), per_task=1, size=size)
         films: dict[str, Finished] = {}
 
         def note(index: int, finished: Finished, films: dict[str, Finished] = films) -> None:

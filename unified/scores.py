@@ -170,8 +170,10 @@ def action_scores(
                 errors["policy_on_expert"].append(_masked_sums(guess - clean, keep))
     pooled = {name: torch.cat(parts).cpu().numpy() for name, parts in errors.items() if parts}
     mean, held = (pooled.get(name) for name in ("mean_predictor", "hold_state"))
-    if held is not None and mean is not None and _mse(held[None].sum(1))[0] >= _mse(mean[None].sum(1))[0]:
+    if held is not None and mean is not None and _pooled_mse(held) >= _pooled_mse(mean):
         del pooled["hold_state"]
+    if not _counts(pooled["hold_action"]).any():  # every window begins its episode
+        del pooled["hold_action"]
     return {
         "windows": len(windows),
         "episodes": len(np.unique(windows.episode)),
@@ -189,6 +191,14 @@ def _masked_sums(error: Tensor, keep: Bool[Tensor, " batch time action"]) -> Flo
 def _mse(sums: Float[np.ndarray, " resample sum"]) -> Float[np.ndarray, " resample"]:
     squares, counts = np.split(sums, 2, axis=1)
     return squares.sum(axis=1) / counts.sum(axis=1)
+
+
+def _pooled_mse(sums: Float[np.ndarray, " window sum"]) -> float:
+    return float(_mse(sums.sum(axis=0, keepdims=True))[0])
+
+
+def _counts(sums: Float[np.ndarray, " window sum"]) -> Float[np.ndarray, " window"]:
+    return np.split(sums, 2, axis=1)[1].sum(axis=1)
 
 
 def bootstrap(
@@ -265,7 +275,8 @@ def _film_table(
 
 def _action_table(errors: Mapping[str, Any], episodes: Any, seed: int) -> dict[str, Any]:
     def level(name: str) -> dict[str, Any]:
-        made = bootstrap(_mse, errors[name], episodes, seed)
+        used = _counts(errors[name]) > 0  # a resample of episodes in which nothing counts would have no value
+        made = bootstrap(_mse, errors[name][used], episodes[used], seed)
         squares, counts = np.split(errors[name].sum(axis=0), 2)
         per_action = [float(square / count) if count else None for square, count in zip(squares, counts, strict=True)]
         return {"mse": made["value"], "mse_ci95": made["ci95"], "mse_per_action": per_action}

@@ -17,7 +17,6 @@ from sims.deformable.contact import SOLIMP, SOLREF
 SIM_DT = CONTROL_DT / 12  # 4.2 ms: half the steps of a rigid scene; contacts with time constants of 9 ms are stable
 GRIP_NEWTON = 3.0  # firmer, and the masses of a cloth (1 g) sink into the fingers and squirt out
 CENTRE = (0.48, 0.0)  # of what the cameras show, metres
-_State = mujoco.mjtState
 
 
 class DeformableEnv(ArmEnv):
@@ -26,8 +25,6 @@ class DeformableEnv(ArmEnv):
     `train` and `unseen` differ in sizes, stiffness, colours, textures, light and cameras; each world says how.
     """
 
-    # Everything that integration reads, less the external forces, which nothing here applies.
-    sim_state_spec = int(_State.mjSTATE_INTEGRATION) & ~int(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
     workspace = ((0.25, -0.35, 0.012), (0.72, 0.35, 0.5))
 
     def __init__(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from sims.driving.errors import unknown_name
+from sims.errors import unknown_name
 
 # kind: (length, width, height) in metres, and the kind that scores know it by.
 KINDS: dict[str, tuple[tuple[float, float, float], str]] = {

@@ -13,7 +13,6 @@ from jaxtyping import Float, Float32, Float64, UInt8
 
 from sims.base import FILM_SIZE, Observation, Policy, SimEnv
 from sims.camera import CameraView, Size
-from sims.driving.errors import unknown_name
 from sims.driving.latency import Latency
 from sims.driving.lidar import Lidar
 from sims.driving.planners import PrivilegedPlanner
@@ -27,6 +26,7 @@ from sims.driving.vehicle import CONTROL_DT_S, step_bicycle
 from sims.driving.weather import Weather, rainy
 from sims.driving.wheels import Wheels
 from sims.driving.world import STATE_VECTOR_SIZE, World
+from sims.errors import unknown_name
 from sims.renderer import Renderer
 
 TEST_SEEDS = range(10_000, 20_000)  # their episodes take place on held-out topologies, all others never

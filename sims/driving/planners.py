@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from sims.driving.actors import KINDS
-from sims.driving.errors import unknown_name
 from sims.driving.forecast import Forecast, forecast
 from sims.driving.proposals import Choices, Course, choices, simulate
 from sims.driving.record import scored_map
@@ -18,6 +17,7 @@ from sims.driving.scores.pdms import pdms_proposals
 from sims.driving.scores.scene import AX, STEER, VX, EgoTrajectories, ScoredScene, Track
 from sims.driving.vehicle import control_for
 from sims.driving.world import World
+from sims.errors import unknown_name
 
 Controller = Callable[[World], Float64[np.ndarray, " 2"]]
 

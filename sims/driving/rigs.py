@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float64
 
-from sims.driving.errors import unknown_name
+from sims.errors import unknown_name
 
 MIN_OVERLAP_DEG = 15.0  # of neighbours in a rig that looks all round
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-from sims.driving.errors import unknown_name
+from sims.errors import unknown_name
 
 MARKINGS = ("solid", "dashed", "none")
 MAX_GAP_M = 0.05  # between a lane's end and its successor's start

@@ -2,7 +2,6 @@
 # MuJoCo's names come from compiled modules without stubs.
 """What all games share: an instance drawn per episode, moves read from the physics, counts, what ends a game."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -12,10 +11,10 @@ from jaxtyping import Float, Float64
 from numpy.typing import ArrayLike
 
 from sims.arm import ArmEnv
+from sims.errors import unknown_name
 from sims.games.board_parts import BOARD, BOARD_CENTRE, FINGERTIP, HAND_YAW
 from sims.games.tally import NO_PIECE, SIZE, Tally
 
-_State = mujoco.mjtState
 _HAND_BODIES = ("arm/hand", "arm/finger_left", "arm/finger_right")
 
 
@@ -26,9 +25,7 @@ def checked_level[Level](level: str, levels: Mapping[str, Level]) -> Level:
         ValueError: there is no such level.
     """
     if level not in levels:
-        nearest = difflib.get_close_matches(str(level), levels, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"Unknown level {level!r}.{hint} Known: {', '.join(levels)}.")
+        raise unknown_name("level", level, levels)
     return levels[level]
 
 
@@ -46,12 +43,9 @@ class GameEnv(ArmEnv):
         tally: what was counted in this episode.
     """
 
-    # What integration reads, less external forces, which no game applies: 6 numbers for each of many small bodies.
-    sim_state_spec = int(
-        _State.mjSTATE_FULLPHYSICS | _State.mjSTATE_USER & ~(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
-    ) | int(_State.mjSTATE_WARMSTART)
     board_shift: ClassVar[dict[str, float]] = {"train": 0.01, "unseen": 0.025}  # metres to each side
 
+    max_env_steps_of: ClassVar[dict[str, int]]  # by level
     away_height: ClassVar[float]  # metres of the fingertips over the table, from where they touch no piece
 
     def __init__(
@@ -64,22 +58,22 @@ class GameEnv(ArmEnv):
         variant: str,
         cameras: Sequence[str],
         image_size: int,
-        max_env_steps: int,
+        max_env_steps: int | None,
         render_mode: str | None,
         grip_newton: float = 20.0,
     ):
-        """See `ArmEnv`; `name` is the game's, `puzzle` its rules at `level`."""
+        """See `ArmEnv`; `name` is the game's, `puzzle` its rules at `level`, `max_env_steps` the level's by default."""
         self.level = level
         self.puzzle = puzzle
         self.tally = Tally()
         super().__init__(
             spec=spec,
-            task_name=f"{name}-{level}-{variant}",  # boards of other variants have other sizes
+            task_name=f"{name}-{level}",
             task=task,
             variant=variant,
             cameras=cameras,
             image_size=image_size,
-            max_env_steps=max_env_steps,
+            max_env_steps=self.max_env_steps_of[level] if max_env_steps is None else max_env_steps,
             render_mode=render_mode,
             grip_newton=grip_newton,
         )

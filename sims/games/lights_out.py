@@ -63,7 +63,7 @@ class LightsOutEnv(GameEnv):
             variant=variant,
             cameras=cameras,
             image_size=image_size,
-            max_env_steps=self.max_env_steps_of[level] if max_env_steps is None else max_env_steps,
+            max_env_steps=max_env_steps,
             render_mode=render_mode,
         )
         joints = [self.model.joint(f"button{cell}").qposadr[0] for cell in range(puzzle.size**2)]

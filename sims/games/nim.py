@@ -81,7 +81,7 @@ class NimEnv(GameEnv):
             variant=variant,
             cameras=cameras,
             image_size=image_size,
-            max_env_steps=self.max_env_steps_of[level] if max_env_steps is None else max_env_steps,
+            max_env_steps=max_env_steps,
             render_mode=render_mode,
         )
         names = [f"peg{peg}" for peg in range(self.bell)]

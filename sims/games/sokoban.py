@@ -61,7 +61,7 @@ class SokobanEnv(GameEnv):
             variant=variant,
             cameras=cameras,
             image_size=image_size,
-            max_env_steps=self.max_env_steps_of[level] if max_env_steps is None else max_env_steps,
+            max_env_steps=max_env_steps,
             render_mode=render_mode,
         )
         self._box_address = [self.model.joint(f"box{box}").qposadr[0] for box in range(puzzle.num_boxes)]

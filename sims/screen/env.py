@@ -2,7 +2,6 @@
 # MuJoCo's names come from compiled modules without stubs.
 """The arm at a desk, working a mouse to solve a puzzle on the screen."""
 
-import difflib
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from sims.arm import ArmEnv
 from sims.arm_looks import draw_colour
 from sims.base import FILM_SIZE, Policy, package_version
 from sims.camera import CameraView
+from sims.errors import unknown_name
 from sims.raycast import texture_pixels
 from sims.screen import PUZZLES
 from sims.screen.desk import BUTTON, HOLD_HEIGHT, MOUSE, MOUSE_CENTRE, SCREEN, MouseSensor, desk
@@ -54,9 +54,7 @@ class ScreenEnv(ArmEnv):
             cameras, image_size, max_env_steps, render_mode: see `SimEnv`.
         """
         if puzzle not in PUZZLES:
-            nearest = difflib.get_close_matches(str(puzzle), PUZZLES, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"Unknown puzzle {puzzle!r}.{hint} Known: {', '.join(PUZZLES)}.")
+            raise unknown_name("puzzle", puzzle, PUZZLES)
         module, name = PUZZLES[puzzle].split(":")
         self._puzzle_class: type[Puzzle] = getattr(importlib.import_module(module), name)
         super().__init__(

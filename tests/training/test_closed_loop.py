@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from unified.cli import main
+from unified.training.callbacks.closed_loop import ClosedLoopEvaluation
 
 ENV = "sims:MetaWorld-drawer-open-v3"
 
@@ -24,3 +25,12 @@ def test_training_reports_success_per_task_as_it_goes(tmp_path: Path, monkeypatc
     rates = {key: value for row in rows for key, value in row.items() if key.startswith("sim/")}
     assert rates["sim/success_rate"] in (0.0, 1.0)
     assert len(rates) > 1, "one rate a task beside the mean"
+
+
+def test_a_suite_without_cameras_is_judged_without_films(tmp_path: Path) -> None:
+    suite = tmp_path / "blind.yaml"
+    suite.write_text(
+        f"name: blind\ndescription: no pictures\nenv_kwargs: {{cameras: []}}\nmax_env_steps: 5\nepisodes_per_task: 1\n"
+        f"first_seed: {{train: 0, test: 1}}\ntasks:\n  - {{env_id: {ENV!r}, group: easy}}\n"
+    )
+    assert ClosedLoopEvaluation(str(suite)).suite.name == "blind"

@@ -14,8 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 from unified.atomic import atomic_path
 from unified.data.checks import OnEpisode
-from unified.data.findings import REPAIRS, Findings, refuse
-from unified.data.importing import Imported, check_folders
+from unified.data.findings import Findings, refuse, unused_repairs
+from unified.data.importing import Imported, check_folders, provenance
 from unified.data.writer import EpisodeWriter
 from unified.errors import UserError
 
@@ -78,22 +78,13 @@ def import_tub(
     findings.notes.append(
         "observation.state is the throttle commanded one row earlier: the tub holds no measurement of the car."
     )
-    provenance: dict[str, Any] = {
-        "embodiment": "donkeycar",
-        "is_demonstration": True,
-        "policy": "recorded elsewhere",
-        "source": {"name": source.name, "layout": "Donkeycar tub"},
-        "repaired": findings.lines(),
-        "notes": findings.notes,
-        "versions": {},
-        "command": command,
-    }
-    with atomic_path(output) as folder, _writer(folder, rows[0], fps, provenance) as writer:
+    origin = provenance("donkeycar", source, "Donkeycar tub", findings, command)
+    with atomic_path(output) as folder, _writer(folder, rows[0], fps, origin) as writer:
         for number, (before, episode) in enumerate(episodes):
             details = {"source_index": episode[0].index, "session": episode[0].session}
             writer.save_episode(_frames(before, episode), task, details)
             on_episode(number + 1, len(episodes))
-    unused = [] if repairs == frozenset(REPAIRS) else sorted(repairs - set(findings.lies))
+    unused = unused_repairs(repairs, findings.lies)
     return Imported(len(episodes), sum(len(rows) for _, rows in episodes), findings.lines(), findings.notes, unused)
 
 
@@ -192,14 +183,14 @@ def _cut(rows: list[TubRow], fps: int, length: int) -> Iterator[tuple[TubRow | N
             yield (rows[first - 1] if first > start else None), rows[first:last]
 
 
-def _writer(folder: Path, first: TubRow, fps: int, provenance: dict[str, Any]) -> EpisodeWriter:
+def _writer(folder: Path, first: TubRow, fps: int, origin: dict[str, Any]) -> EpisodeWriter:
     width, height = _picture_size(first.image)
     features = {
         CAMERA: {"dtype": "video", "shape": (height, width, 3), "names": ["height", "width", "channels"]},
         "observation.state": {"dtype": "float32", "shape": (1,), "names": ["last_throttle"]},
         "action": {"dtype": "float32", "shape": (2,), "names": ["steering", "throttle"]},
     }
-    return EpisodeWriter.create(folder, fps, features, "donkeycar", provenance)
+    return EpisodeWriter.create(folder, fps, features, "donkeycar", origin)
 
 
 def _frames(before: TubRow | None, rows: list[TubRow]) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """What a check of a foreign dataset found, and which of it can be repaired on demand."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from unified.errors import UserError, unknown_name
@@ -83,6 +84,11 @@ def parse_repairs(text: str | None) -> frozenset[str]:
         if name not in REPAIRS and name != ALL:
             raise unknown_name("repair", name, [*REPAIRS, ALL])
     return frozenset(REPAIRS) if ALL in names else frozenset(names)
+
+
+def unused_repairs(repairs: frozenset[str], repaired: Iterable[str]) -> list[str]:
+    """The repairs that were asked for by name and for which there was nothing to do."""
+    return [] if repairs == frozenset(REPAIRS) else sorted(repairs - set(repaired))
 
 
 def refuse(findings: Findings, repairs: frozenset[str], source: str) -> None:

@@ -13,7 +13,7 @@ from unified.atomic import atomic_path
 from unified.data import layout
 from unified.data.checks import CheckedSource, OnEpisode, check_source
 from unified.data.episode_stats import image_stats
-from unified.data.findings import REPAIRS, refuse
+from unified.data.findings import Findings, refuse, unused_repairs
 from unified.data.mp4 import FilmScan, retime_mp4
 from unified.data.v21 import SourceEpisode
 from unified.data.writer import EpisodeWriter, PreparedEpisode
@@ -57,20 +57,25 @@ def import_dataset(
     refuse(checked.findings, repairs, str(source))
     repaired = checked.findings.lines()
     robot = str(checked.info.get("robot_type") or "unknown")
-    provenance: dict[str, Any] = {
-        "embodiment": robot,
+    origin = provenance(robot, source, checked.info["codebase_version"], checked.findings, command)
+    with atomic_path(output) as folder:
+        frames = _write(checked, folder, robot, origin)
+    unused = unused_repairs(repairs, repaired)
+    return Imported(len(checked.episodes), frames, repaired, checked.findings.notes, unused)
+
+
+def provenance(embodiment: str, source: Path, source_layout: str, findings: Findings, command: str) -> dict[str, Any]:
+    """What `meta/unified.json` says of data that were recorded elsewhere."""
+    return {
+        "embodiment": embodiment,
         "is_demonstration": True,
         "policy": "recorded elsewhere",
-        "source": {"name": source.name, "layout": checked.info["codebase_version"]},
-        "repaired": repaired,
-        "notes": checked.findings.notes,
+        "source": {"name": source.name, "layout": source_layout},
+        "repaired": findings.lines(),
+        "notes": findings.notes,
         "versions": {},
         "command": command,
     }
-    with atomic_path(output) as folder:
-        frames = _write(checked, folder, robot, provenance)
-    unused = [] if repairs == frozenset(REPAIRS) else sorted(repairs - set(repaired))
-    return Imported(len(checked.episodes), frames, repaired, checked.findings.notes, unused)
 
 
 def check_folders(source: Path, output: Path) -> None:
@@ -85,8 +90,8 @@ def check_folders(source: Path, output: Path) -> None:
         raise UserError(f"--output {output} lies inside the source {source}; choose another folder.")
 
 
-def _write(checked: CheckedSource, folder: Path, robot: str, provenance: dict[str, Any]) -> int:
-    with EpisodeWriter.create(folder, int(checked.fps), checked.features, robot, provenance) as writer:
+def _write(checked: CheckedSource, folder: Path, robot: str, origin: dict[str, Any]) -> int:
+    with EpisodeWriter.create(folder, int(checked.fps), checked.features, robot, origin) as writer:
         for episode in checked.episodes:
             tasks = [checked.tasks[index] for index in episode.task_indices]
             writer.commit(_prepare(episode, checked, writer.scratch), tasks, {"source_episode": episode.number})

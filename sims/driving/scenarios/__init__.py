@@ -5,7 +5,6 @@ An id is `<family>/<topology>/<seed>`; the same id gives the same scenario to th
 
 from collections.abc import Sequence
 
-from sims.driving.errors import unknown_name
 from sims.driving.scenario import Scenario
 from sims.driving.scenarios import (
     construction,
@@ -31,6 +30,7 @@ from sims.driving.scenarios import (
 )
 from sims.driving.scenarios.family import Family
 from sims.driving.topologies import HELD_OUT
+from sims.errors import unknown_name
 
 _MODULES = (
     keep_lane,

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from functools import cache
 
-from sims.driving.errors import unknown_name
 from sims.driving.roads import RoadMap
 from sims.driving.topologies import changes, junctions, plain, roundabouts
+from sims.errors import unknown_name
 
 _BUILDERS: dict[str, Callable[[str], RoadMap]] = {
     **plain.BUILDERS,

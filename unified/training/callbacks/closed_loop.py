@@ -32,7 +32,7 @@ class ClosedLoopEvaluation(pl.Callback):
         num_workers: processes that step environments.
         n_action_steps: actions executed before the model is asked again.
         num_steps: denoise steps.
-        film: also log a film of every task's first episode.
+        film: also log a film of every task's first episode, where the suite names cameras.
     """
 
     def __init__(
@@ -53,15 +53,13 @@ class ClosedLoopEvaluation(pl.Callback):
         for env_id in tasks or ():
             if env_id not in self.suite.groups:
                 raise unknown_name(f"task of suite {suite}", env_id, self.suite.groups)
-        self._episodes = [
-            Episode(task.env_id, first_seed + number, part.env_kwargs)
-            for part in self.suite.leaves
-            for task in part.tasks
-            if tasks is None or task.env_id in tasks
-            for number in range(episodes_per_task)
-        ]
-        if film:
-            self._episodes = with_films(self._episodes, per_task=1)
+        self._episodes: list[Episode] = []
+        for part in self.suite.leaves:
+            chosen = [task.env_id for task in part.tasks if tasks is None or task.env_id in tasks]
+            seeds = range(first_seed, first_seed + episodes_per_task)
+            episodes = [Episode(env_id, seed, part.env_kwargs) for env_id in chosen for seed in seeds]
+            can_film = film and part.env_kwargs.get("cameras")
+            self._episodes += with_films(episodes, per_task=1) if can_film else episodes
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
