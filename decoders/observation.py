@@ -21,14 +21,23 @@ class ObservationEncoder(nn.Module):
         patch_size: pixels along the side of the square that becomes one token, a power of two.
         width: channels of the first convolution; doubled with every halving of the picture.
         channels: 3 for RGB.
+        is_blind: show the same network nothing but grey, which tells what a policy owes to its eyes.
     """
 
-    def __init__(self, dim: int, spec: DataSpec, patch_size: int = 16, width: int = 64, channels: int = 3):
+    def __init__(
+        self,
+        dim: int,
+        spec: DataSpec,
+        patch_size: int = 16,
+        width: int = 64,
+        channels: int = 3,
+        is_blind: bool = False,
+    ):
         super().__init__()
         height, image_width = spec.image_size
         if height % patch_size or image_width % patch_size:
             raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{image_width}.")
-        self.spec = spec
+        self.spec, self.is_blind = spec, is_blind
         self.grid = (height // patch_size, image_width // patch_size)
         self.stem = _stem(channels, width, dim, patch_size)
         self.stem.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -48,7 +57,7 @@ class ObservationEncoder(nn.Module):
 
     def forward(self, observation: Observation) -> dict[str, Tensor]:
         """Tokens by segment name, and "now": the last observed step's picture tokens (batch camera token dim)."""
-        images = observation.images
+        images = torch.zeros_like(observation.images) if self.is_blind else observation.images
         features = self.stem(images.flatten(0, 2).contiguous(memory_format=torch.channels_last))
         tokens = features.flatten(2).transpose(1, 2).reshape(*images.shape[:3], -1, features.shape[1])
         proprio = self.normalizer.normalize(observation.proprio, observation.embodiment)

@@ -65,6 +65,7 @@ class ArmEnv(SimEnv):
     # Everything that integration reads, less the external forces, which no world of the arm applies.
     sim_state_spec = int(_State.mjSTATE_INTEGRATION) & ~int(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
     variants: ClassVar[tuple[str, ...]] = ("train", "unseen")
+    main_views = ("front", "side")
     workspace: ClassVar[tuple[Position, Position]] = ((0.25, -0.45, 0.0), (0.75, 0.45, 0.55))
 
     def __init__(

@@ -25,6 +25,7 @@ Observation = dict[str, Any]
 Policy = Callable[[Observation], np.ndarray]
 
 FILM_SIZE = 256
+ROLES = ("main", "second")
 _ACTION_TOLERANCE = 1e-5  # float32 rounding of a clipped action must not be an error
 _HEADER = 4  # checksum of the task's name, elapsed steps, episode over, success
 
@@ -37,6 +38,8 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         task_name: short name of the scene within its family; a state can only be restored into the same one.
         task: the instruction in words; `task_description` is the same (the name LeRobot's evaluation asks for).
         control_dt: seconds per action.
+        main_views: the two views that show a world best; as cameras they are also called `main` and `second`, so that
+            one model can be trained on worlds whose cameras have other names.
         live_textures: names of textures that the world repaints (see `make_renderer`).
         render_pixels: set to False to skip drawing in `reset` and `step`, which then repeat the last pictures.
     """
@@ -48,6 +51,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
     sim_state_spec: ClassVar[int] = int(mujoco.mjtState.mjSTATE_INTEGRATION)
     supersample: ClassVar[int] = 2
     live_textures: ClassVar[tuple[str, ...]] = ()
+    main_views: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -69,7 +73,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
             ValueError: unknown or repeated camera, image size out of range, no steps, unknown render mode.
         """
         self.model, self.data = model, data
-        self.views = dict(views)
+        self.views = dict(views) | {role: views[name] for role, name in zip(ROLES, self.main_views, strict=False)}
         self.cameras = _checked_cameras(cameras, self.views)
         self.image_size = _checked_integer("image_size", image_size, 1, MAX_IMAGE_SIZE)
         self.max_env_steps = _checked_integer("max_env_steps", max_env_steps, 1, 10**9)

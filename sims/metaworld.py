@@ -45,6 +45,7 @@ class MetaWorldEnv(SimEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium declares it so
     embodiment = "metaworld"
+    main_views = ("corner2", "left")
     proprio_size = 4
     sim_state_size = 384
     # Everything that integration reads, less the external forces, which no Meta-World task applies.

@@ -1,17 +1,14 @@
 """Every example line that a `--help` shows is run, in one folder, in the order a user would run them."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from importlib import import_module, util
 from pathlib import Path
 
 import pytest
 
 from tests.test_robot import FIT, IMPORT, JUDGE
-from unified.cli import COMMANDS
+from unified.cli import COMMANDS, main
 
 # Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.
 ORDER = ("doctor", "record", "import", "fit", "validate", "test", "predict", "evaluate", "generate", "gallery")
@@ -31,7 +28,10 @@ def example_lines(name: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_example_of_every_command_runs(tmp_path: Path, shared_data: Path) -> None:
+def test_every_example_of_every_command_runs(
+    tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     # What an example may name without having made it: recordings of a real robot and a real car, under these names.
     for name in ("robot_franka_usb", "driving_rc_car"):
         (tmp_path / name).symlink_to(shared_data / name)
@@ -42,12 +42,8 @@ def test_every_example_of_every_command_runs(tmp_path: Path, shared_data: Path) 
             if line in done_before:  # the training verbs show the same lines
                 continue
             done_before.add(line)
-            command = [sys.executable, "-m", "unified", *shlex.split(line)[1:], *SHRINK.get(name, [])]
-            done = subprocess.run(
-                command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ}, timeout=600, check=False
-            )
-            if done.returncode != 0:
-                failures.append(f"{line}\n{done.stderr[-1500:]}")
+            if main([*shlex.split(line)[1:], *SHRINK.get(name, [])]) != 0:
+                failures.append(f"{line}\n{capsys.readouterr().err[-1500:]}")
     assert not failures, "\n\n".join(failures)
 
 

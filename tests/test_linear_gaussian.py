@@ -67,7 +67,7 @@ def train_model() -> UnifiedModel:
         },
     )
     model = UnifiedModel(config, spec)
-    steps, rows_per_query = 1800, 100
+    steps, rows_per_query = 1200, 100
     optimizer = Muon(lr=0.02, adamw_lr=2e-3).build(model)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / 50) * min(1.0, (1 - step / steps) / 0.7)

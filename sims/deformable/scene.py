@@ -25,6 +25,7 @@ class DeformableEnv(ArmEnv):
     `train` and `unseen` differ in sizes, stiffness, colours, textures, light and cameras; each world says how.
     """
 
+    main_views = ("near", "left")
     workspace = ((0.25, -0.35, 0.012), (0.72, 0.35, 0.5))
 
     def __init__(

@@ -43,6 +43,7 @@ class GameEnv(ArmEnv):
         tally: what was counted in this episode.
     """
 
+    main_views = ("board", "board_side")
     board_shift: ClassVar[dict[str, float]] = {"train": 0.01, "unseen": 0.025}  # metres to each side
 
     max_env_steps_of: ClassVar[dict[str, int]]  # by level

@@ -35,6 +35,7 @@ class ScreenEnv(ArmEnv):
     """
 
     live_textures = (SCREEN,)
+    main_views = (SCREEN, "hand")
     workspace = ((0.31, -0.19, 0.018), (0.59, 0.19, 0.2))
 
     def __init__(

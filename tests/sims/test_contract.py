@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import sims
-from tests.sims.registry import env_ids, long_parameters, make, parameters
+from tests.sims.registry import FAST, env_ids, long_parameters, make, parameters
 
 SMALL = {"image_size": 32}
 every_env = pytest.mark.parametrize("env_id", parameters())
@@ -159,6 +159,15 @@ def test_play_stays_in_bounds_and_follows_its_own_random_stream(env_id):
     assert np.array_equal(runs[0], runs[1])
     assert np.abs(runs[0] - runs[2]).max() > 0.1
     assert runs[0].std(axis=0).min() > 0.05
+
+
+@pytest.mark.parametrize("env_id", [name for name in FAST if not name.startswith("Driving")])
+def test_the_arms_worlds_show_themselves_to_one_model_under_the_same_two_names(env_id):
+    env = make(env_id, cameras=("main", "second"), image_size=16)
+    pictures = env.reset(seed=0)[0]["pixels"]
+    for role, name in zip(("main", "second"), env.main_views, strict=True):
+        assert np.array_equal(pictures[role], env.render_frame(name, 16))
+    assert not np.array_equal(pictures["main"], pictures["second"])
 
 
 def test_an_env_without_cameras_gives_no_pictures():

@@ -1,0 +1,29 @@
+"""What the encoder makes of pictures."""
+
+import torch
+
+from decoders.observation import ObservationEncoder
+from tests.test_policies import SAWYER
+from unified.batch import Observation
+from unified.spec import DataSpec
+
+SPEC = DataSpec(embodiments=(SAWYER,), cameras=("corner2",), image_size=(32, 32))
+
+
+def make_observation(brightness: float) -> Observation:
+    return Observation(
+        images=torch.full((2, 1, 1, 3, 32, 32), brightness),
+        proprio=torch.ones(2, 1, 4),
+        embodiment=torch.zeros(2, dtype=torch.long),
+        task=("reach", "reach"),
+    )
+
+
+def test_a_blind_encoder_sees_the_same_in_every_picture_and_still_feels_the_body():
+    dark, light = make_observation(-1.0), make_observation(1.0)
+    for is_blind in (False, True):
+        encoder = ObservationEncoder(16, SPEC, width=8, is_blind=is_blind)
+        one, other = encoder(dark), encoder(light)
+        assert torch.equal(one["images"], other["images"]) == is_blind
+        assert torch.equal(one["now"], other["now"]) == is_blind
+        assert one["proprio"].abs().sum() > 0
