@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from tasks.augmentation import draw_shifts, shift_pictures
 from tasks.metrics import METRICS
 from tasks.mixing import interleave, move_play, passes_of, shares_of
 from unified.batch import Batch
@@ -23,6 +24,7 @@ from unified.training.progress import log_interval, run_progress
 from unified.training.schedule import ProgressSchedule, Schedule
 
 VALIDATION_SEED = 1_000_003
+SHIFT_SEED = 1_000_033
 
 
 class GenerativeTask(pl.LightningModule):
@@ -38,6 +40,7 @@ class GenerativeTask(pl.LightningModule):
         loss_weights: factor of each stream's loss, 1 if not named.
         optimizer: `Muon` or `AdamW`, with their options.
         schedule: of the learning rate.
+        shift_pixels: while training, what each camera shows is moved by up to so many pixels, see `tasks.augmentation`.
         seed: of everything drawn in a step.
     """
 
@@ -49,6 +52,7 @@ class GenerativeTask(pl.LightningModule):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule = Schedule(),  # noqa: B008 - frozen
+        shift_pixels: int = 0,
         seed: int = 0,
     ):
         super().__init__()
@@ -56,7 +60,7 @@ class GenerativeTask(pl.LightningModule):
         self.queries = {name: get_query(name) for name in queries}
         self.loss_weights = loss_weights or {}
         self.optimizer_factory = optimizer or Muon()
-        self.schedule, self.seed = schedule, seed
+        self.schedule, self.shift_pixels, self.seed = schedule, shift_pixels, seed
         self._shares = shares_of(queries)
         self._passes = passes_of(list(self.queries.values()))
         self._pattern: Tensor | None = None
@@ -70,11 +74,14 @@ class GenerativeTask(pl.LightningModule):
             "loss_weights": self.loss_weights,
             "optimizer": describe(self.optimizer_factory),
             "schedule": dataclasses.asdict(schedule),
+            "shift_pixels": shift_pixels,
             "seed": seed,
         }
         self.save_hyperparameters(plain, logger=False)
 
     def _check(self, config: ModelConfig, queries: Mapping[str, float]) -> None:
+        if self.shift_pixels < 0:
+            raise UserError(f"shift_pixels must be 0 (no shifts) or more, got {self.shift_pixels}.")
         for name, share in queries.items():
             if share <= 0:
                 raise UserError(f"queries.{name} is a share of the batch and must be above 0, got {share}.")
@@ -97,6 +104,10 @@ class GenerativeTask(pl.LightningModule):
         rows = torch.arange(first_row, first_row + len(batch))
         micro_step = batch_idx % self.trainer.accumulate_grad_batches
         draws = self.model.draw(num_rows, self._generator(self.global_step, micro_step)).select(rows.to(self.device))
+        if self.shift_pixels:
+            generator = self._generator(SHIFT_SEED, self.global_step, micro_step)
+            shifts = draw_shifts(num_rows, batch.observation.images.shape[1], self.shift_pixels, generator)
+            batch = shift_pictures(batch, shifts[rows.to(self.device)])
         assignment = self._assign(batch, num_rows)[rows]
         total = torch.zeros((), device=self.device)
         self.row_losses: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}

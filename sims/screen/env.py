@@ -44,7 +44,7 @@ class ScreenEnv(ArmEnv):
         variant: str = "train",
         cameras: Sequence[str] = ("screen",),
         image_size: int = 64,
-        max_env_steps: int = 120,
+        max_env_steps: int = 200,
         render_mode: str | None = None,
     ):
         """Build the desk.

@@ -11,13 +11,14 @@ from sims.screen.desk import HOLD_HEIGHT, PRESS_DEPTH
 from sims.screen.puzzle import Goal
 
 _GRIPPED = 0.05  # metres between the fingers; the shell is 0.044 wide
+_PRESS_SPEED = 0.15  # share of full speed
 _GRAB_REACH = 0.02  # metres by which the hand may be off the mouse and still hold it
 
 
 class ScreenExpert(ArmExpert):
     """One for all puzzles: each says itself what is to be done next (`Puzzle.goal`)."""
 
-    style = Style(speed=(0.2, 0.4), wobble=0.08, pause=0.06)
+    style = Style(speed=(0.12, 0.25), wobble=0.05, pause=0.06)
 
     def plan(self) -> Iterator[Waypoint]:
         """Goal after goal, until the puzzle has none."""
@@ -64,12 +65,13 @@ class ScreenExpert(ArmExpert):
             yield self._switch(False)
 
     def _act(self) -> Float[np.ndarray, " 5"]:
-        """As a waypoint wants it, but with a steady height: a long way sideways must not delay it."""
+        """As a waypoint wants it, but the height by itself and slowly, so that a press can be seen to be under way."""
         action = super()._act()
         if self._is_holding:
             assert self._waypoint is not None
             height = self._waypoint.target[2]
-            action[2] = (height - self.env.commanded_hand[2]) / MAX_MOVE + 0.3 * self._wobble[2]
+            rise = (height - self.env.commanded_hand[2]) / MAX_MOVE
+            action[2] = np.clip(rise, -_PRESS_SPEED, _PRESS_SPEED) + 0.3 * self._wobble[2]
         return action
 
     def _switch(self, down: bool) -> Waypoint:

@@ -100,7 +100,7 @@ def test_a_run_that_is_asked_to_stop_saves_itself_first(
 
 def test_two_processes_train_what_one_trains(unified: Start, write_config: WriteConfig, tmp_path: Path) -> None:
     trainer = {"max_steps": 8, "val_check_interval": 4}
-    config = str(write_config(trainer=trainer, model={"init_args": {"optimizer": "AdamW"}}))
+    config = str(write_config(trainer=trainer, model={"init_args": {"optimizer": "AdamW", "shift_pixels": 2}}))
     finish(unified("fit", "-c", config, "--run_dir", "one"))
     pair = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     finish(unified("fit", "-c", config, "--run_dir", "two", *pair, MASTER_PORT=str(20000 + os.getpid() % 20000)))

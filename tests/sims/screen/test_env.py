@@ -115,7 +115,7 @@ def test_the_expert_solves_seen_and_unseen_quickly_and_the_numbers_are_reported(
             assert info["metrics"]["cursor_error_px"] < 12
             assert info["metrics"]["time_s"] == pytest.approx(env.elapsed_steps * 0.05)
             assert info["metrics"]["progress"] == 1
-            assert env.elapsed_steps < 90
+            assert env.elapsed_steps < 180
 
 
 def test_a_mouse_that_was_let_go_is_taken_up_again():
@@ -125,7 +125,7 @@ def test_a_mouse_that_was_let_go_is_taken_up_again():
         env.step(np.array([-0.6, 0.5, 1, 0, 1], np.float32))
     assert env.hand_position[2] > HOLD_HEIGHT + 0.05
     expert = env.make_expert()
-    while not info["is_success"] and env.elapsed_steps < 120:
+    while not info["is_success"] and env.elapsed_steps < 200:
         observation, _, _, _, info = env.step(expert(observation))
     assert info["is_success"]
 

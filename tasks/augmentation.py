@@ -1,0 +1,41 @@
+"""Pictures moved by a few pixels: the same is to be done wherever in the picture it is seen.
+
+Source: the random shifts of DrQ (Kostrikov et al. 2020), edges repeated.
+"""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unified.batch import Batch
+
+
+def draw_shifts(
+    num_rows: int, num_cameras: int, max_pixels: int, generator: torch.Generator
+) -> Int[Tensor, " row camera 2"]:
+    """Pixels down and right, from -max_pixels to max_pixels, for each row and camera."""
+    shape = (num_rows, num_cameras, 2)
+    return torch.randint(-max_pixels, max_pixels + 1, shape, generator=generator, device=generator.device)
+
+
+def shift_pictures(batch: Batch, shifts: Int[Tensor, " batch camera 2"]) -> Batch:
+    """Move what every camera shows, observed and future frames alike, so that all motion stays as it was."""
+    observation = replace(batch.observation, images=shift(batch.observation.images, shifts))
+    return replace(batch, observation=observation, video=None if batch.video is None else shift(batch.video, shifts))
+
+
+def shift(
+    images: Float[Tensor, " batch camera time channel height width"], shifts: Int[Tensor, " batch camera 2"]
+) -> Float[Tensor, " batch camera time channel height width"]:
+    """Move pictures down and right by whole pixels; what comes in repeats the edge."""
+    count, cameras, _, _, height, width = images.shape
+    down, right = shifts[..., 0, None], shifts[..., 1, None]
+    rows = (torch.arange(height, device=images.device) - down).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) - right).clamp(0, width - 1)
+    sample = torch.arange(count, device=images.device)[:, None, None, None]
+    camera = torch.arange(cameras, device=images.device)[None, :, None, None]
+    # Indexed dimensions come first: batch camera height width, then time channel.
+    moved = images.movedim((2, 3), (4, 5))[sample, camera, rows[..., :, None], columns[..., None, :]]
+    return moved.movedim((4, 5), (2, 3)).contiguous()

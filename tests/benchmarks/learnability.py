@@ -1,0 +1,141 @@
+"""What can a small policy learn of each suite, and what is it worth to see?
+
+    python -m tests.benchmarks.learnability --output runs/learnability [--suites screen,games,deformable] [--minutes 15]
+
+For every suite: 100 demonstrations a task, one model for all of its tasks, fifteen minutes of one core
+(`configs/learnability.yaml`), and the same once more blind (its encoder sees grey). Both are judged on held-out seeds
+beside the expert and the random policy, the seeing one on the suite's unseen variant too. What is done is not done
+again. Prints a table and writes `learnability.json`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+CAMERAS = {"screen": ["main"], "games": ["main", "second"], "deformable": ["main", "second"]}
+NOISE = "0,0.1,0.2"
+ARMS: dict[str, list[str]] = {
+    "seeing": [],
+    "blind": ["--model.network.observation.init_args.is_blind", "true"],
+}
+
+
+def main() -> int:
+    """Record, train, evaluate, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("runs/learnability"))
+    parser.add_argument("--suites", default=",".join(CAMERAS))
+    parser.add_argument("--minutes", type=int, default=15, help="of training, a model")
+    parser.add_argument("--demonstrations", type=int, default=100, help="a task")
+    parser.add_argument("--episodes", type=int, default=20, help="of evaluation, a task")
+    args = parser.parse_args()
+    suites = args.suites.split(",")
+    for suite in suites:
+        record(args, suite)
+        with ThreadPoolExecutor(len(ARMS)) as pool:
+            list(pool.map(lambda arm, suite=suite: train(args, suite, arm), ARMS))
+        for arm in ARMS:
+            evaluate(args, suite, arm)
+    table = {suite: collect(args.output, suite) for suite in suites}
+    text = json.dumps({"minutes": args.minutes, "demonstrations": args.demonstrations, "suites": table}, indent=1)
+    (args.output / "learnability.json").write_text(text + "\n", encoding="utf-8")
+    sys.stdout.write(render(table))
+    return 0
+
+
+def record(args: argparse.Namespace, suite: str) -> None:
+    """The demonstrations of a suite."""
+    folder = args.output / suite
+    if not (folder / "recording.json").exists():
+        options = ["--suite", suite, "--episodes", str(args.demonstrations), "--noise", NOISE]
+        resume = ["--resume"] if folder.exists() else []
+        run("record", *options, "--cameras", "main,second", "--output", str(folder), *resume)
+
+
+def train(args: argparse.Namespace, suite: str, arm: str) -> None:
+    """One model of a suite."""
+    folder = args.output / f"{suite}-{arm}"
+    if not (folder / "pretrained").exists():
+        source = {"root": str(args.output / suite), "cameras": CAMERAS[suite]}
+        limits = ["--trainer.max_time", f"00:00:{args.minutes:02d}:00", "--run_dir", str(folder)]
+        run("fit", "-c", "learnability", "--data.sources", json.dumps([source]), *limits, *ARMS[arm])
+
+
+def evaluate(args: argparse.Namespace, suite: str, arm: str) -> None:
+    """One model on its suite; the seeing one on unseen things too."""
+    folder = args.output / f"{suite}-{arm}"
+    reports = {suite: "expert,random" if arm == "seeing" else ""}
+    if arm == "seeing":
+        reports[f"{suite}-unseen"] = ""
+    for name, baselines in reports.items():
+        if not (folder / name / "results.json").exists():
+            options = ["--suite", name, "--episodes", str(args.episodes), "--num-steps", "8", "--baselines", baselines]
+            films = "1" if arm == "seeing" else "0"
+            policy = str(folder / "pretrained")
+            run("evaluate", "--policy", policy, *options, "--films", films, "--output", str(folder / name))
+
+
+def run(*arguments: str) -> None:
+    """One command of ours on one thread; stop if it failed."""
+    command = [sys.executable, "-m", "unified", *arguments]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise SystemExit(f"{command!r} failed with status {done.returncode}")
+
+
+def collect(output: Path, suite: str) -> dict[str, Any]:
+    """Success of everyone on every task, with intervals, and how long was trained."""
+    seeing = read(output / f"{suite}-seeing" / suite)
+    reports = {
+        "seeing": seeing["summary"],
+        "blind": read(output / f"{suite}-blind" / suite)["summary"],
+        **{name: seeing["baselines"][name]["summary"] for name in ("expert", "random")},
+        "unseen": read(output / f"{suite}-seeing" / f"{suite}-unseen")["summary"],
+    }
+    return {
+        "steps": {arm: steps_of(output / f"{suite}-{arm}") for arm in ARMS},
+        "tasks": {
+            task: {name: pick(summary["per_task"][task]) for name, summary in reports.items()}
+            for task in seeing["summary"]["per_task"]
+        },
+        "all": {name: pick(summary) for name, summary in reports.items()},
+    }
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The results in a folder."""
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def pick(summary: dict[str, Any]) -> dict[str, Any]:
+    """Rate and interval."""
+    return {key: summary[key] for key in ("success_rate", "success_ci95")}
+
+
+def steps_of(folder: Path) -> int:
+    """Optimiser steps of a run."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return max(row["step"] for row in rows) + 1
+
+
+def render(table: dict[str, Any]) -> str:
+    """Markdown."""
+    names = ("expert", "random", "blind", "seeing", "unseen")
+    lines = ["| task | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    for suite, entry in table.items():
+        for task, reports in [*entry["tasks"].items(), (f"all of {suite}", entry["all"])]:
+            cells = []
+            for name in names:
+                low, high = reports[name]["success_ci95"]
+                cells.append(f"{reports[name]['success_rate']:.0%} [{low:.0%}, {high:.0%}]")
+            lines.append(f"| {task} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
