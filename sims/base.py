@@ -6,10 +6,9 @@ A world subclasses `SimEnv`, hands it a model and its cameras, and fills in `_re
 and a scripted expert.
 """
 
-import difflib
 import importlib.metadata
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -18,6 +17,7 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 from jaxtyping import Float, Float32, Float64, UInt8
 
+from sims.arguments import checked_cameras, checked_integer
 from sims.camera import CameraView
 from sims.renderer import MAX_IMAGE_SIZE, Renderer, make_renderer
 
@@ -37,17 +37,20 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         task_name: short name of the scene within its family; a state can only be restored into the same one.
         task: the instruction in words; `task_description` is the same (the name LeRobot's evaluation asks for).
         control_dt: seconds per action.
+        noise_size: how many numbers disturb an action (see `perturbed`).
+        baselines: names for `make_baseline`.
         live_textures: names of textures that the world repaints (see `make_renderer`).
         render_pixels: set to False to skip drawing in `reset` and `step`, which then repeat the last pictures.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 - Gymnasium declares it so
-    embodiment: ClassVar[str]
+    embodiment: str
     proprio_size: ClassVar[int]
     sim_state_size: ClassVar[int]
     sim_state_spec: ClassVar[int] = int(mujoco.mjtState.mjSTATE_INTEGRATION)
     supersample: ClassVar[int] = 2
     live_textures: ClassVar[tuple[str, ...]] = ()
+    baselines: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -70,9 +73,9 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         """
         self.model, self.data = model, data
         self.views = dict(views)
-        self.cameras = _checked_cameras(cameras, self.views)
-        self.image_size = _checked_integer("image_size", image_size, 1, MAX_IMAGE_SIZE)
-        self.max_env_steps = _checked_integer("max_env_steps", max_env_steps, 1, 10**9)
+        self.cameras = checked_cameras(cameras, self.views)
+        self.image_size = checked_integer("image_size", image_size, 1, MAX_IMAGE_SIZE)
+        self.max_env_steps = checked_integer("max_env_steps", max_env_steps, 1, 10**9)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}.")
         self.render_mode = render_mode
@@ -81,7 +84,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         self._checksum = float(zlib.crc32(f"{self.embodiment}/{task_name}".encode()))
         self.control_dt = control_dt
         self.render_pixels = True
-        self.action_space = action_space
+        self.action_space: gymnasium.spaces.Box = action_space
         self.observation_space = _observation_space(self.cameras, self.image_size, self.proprio_size)
         self._renderer: Renderer | None = None
         self._pictures: dict[str, np.ndarray] = {}
@@ -118,6 +121,21 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
     def make_play(self, rng: np.random.Generator) -> Policy:
         """An exploring policy whose actions are not a function of what is seen."""
         raise NotImplementedError
+
+    def make_baseline(self, name: str) -> Policy:
+        """One of the policies in `baselines`, which stand beside any that is judged here."""
+        raise NotImplementedError
+
+    @property
+    def noise_size(self) -> int:
+        """Length of the noise that `perturbed` takes."""
+        return self.action_space.shape[0]
+
+    def perturbed(
+        self, action: Float32[np.ndarray, " action"], noise: Float32[np.ndarray, " noise"]
+    ) -> Float32[np.ndarray, " action"]:
+        """An action that does something a little different; recordings with noise execute it."""
+        return np.clip(action + noise, self.action_space.low, self.action_space.high)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -171,8 +189,8 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         Raises:
             ValueError: unknown camera, or size out of range.
         """
-        _checked_cameras([camera], self.views)
-        size = _checked_integer("size", size, 1, MAX_IMAGE_SIZE)
+        checked_cameras([camera], self.views)
+        size = checked_integer("size", size, 1, MAX_IMAGE_SIZE)
         if self._renderer is None:
             self._renderer = self._new_renderer()
         return self._renderer.render(self.data, self.views[camera], size)
@@ -274,25 +292,3 @@ def _observation_space(cameras: Sequence[str], image_size: int, proprio_size: in
     }
     proprio = gymnasium.spaces.Box(-100.0, 100.0, (proprio_size,), np.float32)
     return gymnasium.spaces.Dict({"pixels": gymnasium.spaces.Dict(pixels), "agent_pos": proprio})
-
-
-def _checked_cameras(cameras: Iterable[str], views: Mapping[str, CameraView]) -> tuple[str, ...]:
-    """The cameras as a tuple, each known and named once."""
-    if isinstance(cameras, str):
-        raise ValueError(f"cameras must be a list of names, got the text {cameras!r}; write [{cameras!r}].")
-    chosen = tuple(cameras)
-    for camera in chosen:
-        if camera not in views:
-            nearest = difflib.get_close_matches(str(camera), views, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"Unknown camera {camera!r}.{hint} Known: {', '.join(views)}.")
-    if len(set(chosen)) < len(chosen):
-        raise ValueError(f"cameras names one twice: {', '.join(chosen)}.")
-    return chosen
-
-
-def _checked_integer(name: str, value: int, low: int, high: int) -> int:
-    """The value as an int between the bounds, both allowed."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}.")
-    return int(value)

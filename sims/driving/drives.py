@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sims.driving.planners import Controller, PrivilegedPlanner, make_planner
+from sims.driving.planners import Planner, PrivilegedPlanner, make_planner
 from sims.driving.scenario import Scenario
 from sims.driving.scenarios import build_scenario, topologies
 from sims.driving.scores.epdms import epdms_one_stage
@@ -104,7 +104,7 @@ def _result(world: World, planner: str) -> DriveResult:
     return DriveResult(world.scenario.id, planner, success, failure, step, actor, seen, progress, seconds)
 
 
-def _finish_first_window(world: World, controller: Controller) -> None:
+def _finish_first_window(world: World, controller: Planner) -> None:
     """Drive on after a short success until one window is complete."""
     while len(world.record.ego) < STEPS_NEEDED:
         world.step(controller(world))

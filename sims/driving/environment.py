@@ -1,22 +1,21 @@
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo's names come from compiled modules without stubs.
-"""Driving as a Gymnasium environment: one family of scenarios, a camera rig, two pedals and a wheel."""
+"""Driving as a Gymnasium environment: one family of scenarios, a camera rig, and a wheel with pedals or whole plans."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
-import gymnasium
 import mujoco
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from sims.base import FILM_SIZE, Observation, Policy, SimEnv
 from sims.camera import CameraView, Size
+from sims.driving.controls import CONTROLS
 from sims.driving.errors import unknown_name
 from sims.driving.latency import Latency
 from sims.driving.lidar import Lidar
-from sims.driving.planners import PrivilegedPlanner
+from sims.driving.planners import PLANNERS, make_planner
 from sims.driving.play import Player
 from sims.driving.rigs import rig as rig_of
 from sims.driving.scenarios import FAMILIES, build_scenario, scenario_ids, topologies
@@ -24,7 +23,7 @@ from sims.driving.scene import ABOVE, CHASE, EGOS, Scene
 from sims.driving.scores.scene import AX, AY, HEADING, STEER, VX, YAW_ACC, YAW_RATE, VehicleParameters, X, Y
 from sims.driving.sensors import Sensors, Truth, camera_view
 from sims.driving.vehicle import CONTROL_DT_S, step_bicycle
-from sims.driving.weather import Weather, rainy
+from sims.driving.weather import Weather, weather_of
 from sims.driving.wheels import Wheels
 from sims.driving.world import STATE_VECTOR_SIZE, World
 from sims.renderer import Renderer
@@ -37,7 +36,9 @@ _State = mujoco.mjtState
 
 
 class DrivingEnv(SimEnv):
-    """A car in traffic, 10 actions a second: (steer, pedal) in [-1, 1], left and gas positive.
+    """A car in traffic, 10 actions a second: (steer, pedal) in [-1, 1], left and gas positive, or plans.
+
+    With `control="trajectory"` an action is the next 4 s, see `controls.Trajectories`.
 
     `agent_pos` holds speed (m/s), wheel angle (rad), yaw rate (rad/s), acceleration along and across (m/s^2), then the
     route: x and y in the vehicle frame of points 5, 10, 15, 25 and 40 m ahead.
@@ -48,9 +49,9 @@ class DrivingEnv(SimEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium declares it so
-    embodiment = "car"
     proprio_size = 5 + 2 * len(ROUTE_AHEAD_M)
     sim_state_size = 512
+    baselines = tuple(PLANNERS)
     sim_state_spec = int(_State.mjSTATE_FULLPHYSICS) | int(_State.mjSTATE_WARMSTART)
 
     def __init__(
@@ -65,6 +66,7 @@ class DrivingEnv(SimEnv):
         ego: str = "bicycle",
         weather: Weather | Mapping[str, float] | None = None,
         latency_ms: int = 0,
+        control: str = "pedals",
     ):
         """Choose what is driven, and with which car and cameras.
 
@@ -80,6 +82,7 @@ class DrivingEnv(SimEnv):
             weather: instead of each scenario's own; as a mapping, what is not named is as on a clear day, and the grip
                 follows from the rain.
             latency_ms: after which a command takes effect, a multiple of 20.
+            control: `pedals`, or `trajectory`: an action is the plan for the next four seconds.
 
         Raises:
             ValueError: an unknown name, a scenario of another family, a latency that can't be had.
@@ -88,7 +91,11 @@ class DrivingEnv(SimEnv):
             raise unknown_name("scenario family", family, FAMILIES)
         if ego not in EGOS:
             raise unknown_name("ego", ego, EGOS)
-        self.family, self.rig, self._ego, self._weather = family, rig_of(rig), ego, _weather_of(weather)
+        if control not in CONTROLS:
+            raise unknown_name("control", control, CONTROLS)
+        self.control = CONTROLS[control]()
+        self.embodiment = self.control.embodiment
+        self.family, self.rig, self._ego, self._weather = family, rig_of(rig), ego, weather_of(weather)
         self._fixed_scenario, self._latency = scenario, Latency(latency_ms)
         self._latency_ms, self._vehicle = latency_ms, VehicleParameters()
         if scenario is not None and build_scenario(scenario).family != family:
@@ -98,7 +105,7 @@ class DrivingEnv(SimEnv):
             model=self.model,
             data=self.data,
             views=self._views(),
-            action_space=gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32),
+            action_space=self.control.space,
             task_name=family if ego == "bicycle" else f"{family}-{ego}",
             task=self.world.instruction,
             control_dt=CONTROL_DT_S,
@@ -149,12 +156,28 @@ class DrivingEnv(SimEnv):
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
         """The privileged planner, which sees the world and not the pictures."""
-        planner = PrivilegedPlanner()
-        return lambda observation: planner(self.world).astype(np.float32)
+        return self.make_baseline("privileged")
+
+    def make_baseline(self, name: str) -> Policy:
+        """A planner of `planners.PLANNERS`."""
+        planner = make_planner(name)
+        return lambda observation: self.control.action_of(planner, self.world)
 
     def make_play(self, rng: np.random.Generator) -> Policy:
         """Driving that wanders within and a little beyond the road, speeds up and brakes at will."""
-        return Player(self, rng)
+        player = Player(rng)
+        return lambda observation: self.control.action_of(player, self.world)
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers that disturb an action."""
+        return self.control.noise_size
+
+    def perturbed(
+        self, action: Float32[np.ndarray, " action"], noise: Float32[np.ndarray, " noise"]
+    ) -> Float32[np.ndarray, " action"]:
+        """An action that drives a little elsewhere; see `controls`."""
+        return self.control.perturbed(action, noise)
 
     def _take(self, world: World) -> None:
         """Leave the present world for another one."""
@@ -184,19 +207,23 @@ class DrivingEnv(SimEnv):
         split = "test" if seed in TEST_SEEDS and topologies(self.family, "test") else "train"
         return scenario_ids(self.family, split, [seed])[0]
 
-    def _step_world(self, action: Float32[np.ndarray, " 2"]) -> tuple[float, bool, dict[str, Any]]:
+    def _checked_action(self, action: np.ndarray) -> Float32[np.ndarray, " action"]:
+        self.control.check(action)
+        return super()._checked_action(action)
+
+    def _step_world(self, action: Float32[np.ndarray, " action"]) -> tuple[float, bool, dict[str, Any]]:
         progress, failure = self.world.progress, self.world.failure
-        self.world.step(self._next_ego(action.astype(np.float64)))
+        self.world.step(self._next_ego(self.control.command(action, self.world.ego)))
         self._show()
         reward = self.world.progress - progress - float(failure is None and self.world.failure is not None)
         is_in_time = self.world.time_s <= self.world.scenario.duration_s or self._is_success
         return reward, self.world.is_success and is_in_time, self._facts()
 
-    def _next_ego(self, action: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, " 11"]:
+    def _next_ego(self, wanted: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, " 11"]:
         """State of the car after a control step."""
         before = ego = self.world.ego
         friction = self.world.friction_here
-        for command, seconds in self._latency.delayed(action):
+        for command, seconds in self._latency.delayed(wanted):
             if self._wheels is not None:
                 ego = self._wheels.drive(ego, command, friction, seconds)
             else:
@@ -262,18 +289,3 @@ class DrivingEnv(SimEnv):
         if not found:
             raise unknown_name("camera", camera, [mounted.name for mounted in self.rig])
         return found[0]
-
-
-def _weather_of(given: Weather | Mapping[str, float] | None) -> Weather | None:
-    """A weather from what a configuration file can say.
-
-    Raises:
-        ValueError: an unknown name, or a value out of its range.
-    """
-    if given is None or isinstance(given, Weather):
-        return given
-    known = [field.name for field in fields(Weather)]
-    for name in given:
-        if name not in known:
-            raise unknown_name("weather", name, known)
-    return Weather(**{"friction": rainy(given.get("rain", 0.0)).friction, **given})

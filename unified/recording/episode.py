@@ -54,14 +54,14 @@ def run_episode(env: gymnasium.Env[Any, Any], job: Job, rules: Rules) -> tuple[d
     acting_rng, noise_rng = (np.random.default_rng([job.seed, salt, stream]) for stream in (0, 1))
     observation, _ = env.reset(seed=job.seed)
     act, label = make_actor(inner, rules.policy, acting_rng, key)
-    noise = ActionNoise(job.noise, len(low), noise_rng)
+    noise = ActionNoise(job.noise, inner.noise_size, noise_rng)
     rows: list[dict[str, Any]] = []
     steps_left, solved = (rules.play_steps if rules.policy in EXPLORING else None), False
     while steps_left is None or steps_left > 0:
         sim_state = inner.get_sim_state()
         clean = np.clip(np.asarray(act(observation), np.float32), low, high)
         advice = clean if label is act else np.clip(np.asarray(label(observation), np.float32), low, high)
-        action = np.clip(clean + noise(), low, high) if job.noise else clean
+        action = np.asarray(inner.perturbed(clean, noise()), np.float32) if job.noise else clean
         seen, (observation, reward, terminated, truncated, info) = observation, env.step(action)
         success = bool(info["is_success"])
         rows.append(_row(seen, action, advice, reward, success, sim_state))
