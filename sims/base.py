@@ -6,7 +6,6 @@ A world subclasses `SimEnv`, hands it a model and its cameras, and fills in `_re
 and a scripted expert.
 """
 
-import importlib.metadata
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from jaxtyping import Float, Float32, Float64, UInt8
 from sims.arguments import checked_cameras, checked_integer
 from sims.camera import CameraView
 from sims.renderer import MAX_IMAGE_SIZE, Renderer, make_renderer
+from sims.versions import package_version
 
 Observation = dict[str, Any]
 Policy = Callable[[Observation], np.ndarray]
@@ -84,7 +84,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         self._checksum = float(zlib.crc32(f"{self.embodiment}/{task_name}".encode()))
         self.control_dt = control_dt
         self.render_pixels = True
-        self.action_space: gymnasium.spaces.Box = action_space
+        self.action_space = action_space
         self.observation_space = _observation_space(self.cameras, self.image_size, self.proprio_size)
         self._renderer: Renderer | None = None
         self._pictures: dict[str, np.ndarray] = {}
@@ -123,19 +123,31 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         raise NotImplementedError
 
     def make_baseline(self, name: str) -> Policy:
-        """One of the policies in `baselines`, which stand beside any that is judged here."""
+        """One of `baselines`, to stand beside a policy that is judged here."""
         raise NotImplementedError
+
+    def episode_metrics(self) -> dict[str, float]:
+        """Scores of the episode so far besides success; asked for when it is over."""
+        return {}
+
+    def episode_facts(self) -> dict[str, Any]:
+        """What else there is to say about the episode, in plain values: its variant, what went wrong when."""
+        return {}
 
     @property
     def noise_size(self) -> int:
         """Length of the noise that `perturbed` takes."""
-        return self.action_space.shape[0]
+        shape = self.action_space.shape
+        assert shape is not None
+        return shape[0]
 
     def perturbed(
         self, action: Float32[np.ndarray, " action"], noise: Float32[np.ndarray, " noise"]
     ) -> Float32[np.ndarray, " action"]:
         """An action that does something a little different; recordings with noise execute it."""
-        return np.clip(action + noise, self.action_space.low, self.action_space.high)
+        space = self.action_space
+        assert isinstance(space, gymnasium.spaces.Box)
+        return np.clip(action + noise, space.low, space.high)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -147,7 +159,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         return self._observe(), {"is_success": False}
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Execute one action. Success is reported in `info["is_success"]` and never ends the episode.
+        """Execute one action. Success is in `info["is_success"]` and ends nothing; after `info["is_over"]` it is final.
 
         Raises:
             ResetNeeded: the episode is over or has not begun.
@@ -274,14 +286,6 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
                 "clip it to env.action_space."
             )
         return inside
-
-
-def package_version(name: str) -> str:
-    """Installed version of a distribution, or `unknown` in a plain checkout."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _observation_space(cameras: Sequence[str], image_size: int, proprio_size: int) -> gymnasium.spaces.Dict:

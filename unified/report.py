@@ -12,6 +12,7 @@ from typing import Any
 from unified.atomic import write_text
 from unified.html import Html, bar, join, media, page, table, tag
 from unified.results import read_results
+from unified.tables import mean_text, metric_names
 
 MAX_FILMS = 12
 DASH = "\N{EN DASH}"
@@ -115,6 +116,25 @@ def groups(report: Report) -> Html:
             [tag("b", label), len(summary["per_task"]) if key == "task_mean" else len(summary["per_group"]), *cells]
         )
     return join([tag("h2", "By group"), table(["group", "tasks", *map(_short, report.columns)], rows)])
+
+
+def metrics(report: Report) -> Html:
+    """What environments measure besides success: a table for each metric, tasks down, policies across."""
+    names = metric_names(report.results)
+    if not names:
+        return Html("")
+    columns = report.columns
+    parts: list[object] = []
+    for name in names:
+        rows: list[list[object]] = []
+        for env_id in report.results["summary"]["per_task"]:
+            of_task = [summary["per_task"].get(env_id, {}) for summary in columns.values()]
+            rows.append([_task_name(env_id), *(mean_text(row.get("metrics", {}).get(name)) for row in of_task)])
+        overall = [mean_text(summary.get("metrics", {}).get(name)) for summary in columns.values()]
+        rows.append([tag("b", "all"), *overall])
+        parts += [tag("h3", name), table(["task", *map(_short, columns)], rows)]
+    note = "Means over episodes with 95 % intervals, as the environments report them."
+    return join([tag("h2", "What was measured"), *parts, tag("p", tag("small", note))])
 
 
 def films(report: Report) -> Html:
@@ -237,7 +257,7 @@ def provenance(report: Report) -> Html:
     return join([tag("h2", "Provenance"), table(["", ""], rows, numbers_from=9), command])
 
 
-SECTIONS: list[Section] = [verdict, groups, films, plans, world_model, inverse_dynamics, provenance]
+SECTIONS: list[Section] = [verdict, groups, metrics, films, plans, world_model, inverse_dynamics, provenance]
 
 
 # ----------------------------------------------------------------------------------------------------------- wording

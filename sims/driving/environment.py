@@ -13,6 +13,7 @@ from sims.base import FILM_SIZE, Observation, Policy, SimEnv
 from sims.camera import CameraView, Size
 from sims.driving.controls import CONTROLS
 from sims.driving.errors import unknown_name
+from sims.driving.judge import Judge, facts
 from sims.driving.latency import Latency
 from sims.driving.lidar import Lidar
 from sims.driving.planners import PLANNERS, make_planner
@@ -87,12 +88,10 @@ class DrivingEnv(SimEnv):
         Raises:
             ValueError: an unknown name, a scenario of another family, a latency that can't be had.
         """
-        if family not in FAMILIES:
-            raise unknown_name("scenario family", family, FAMILIES)
-        if ego not in EGOS:
-            raise unknown_name("ego", ego, EGOS)
-        if control not in CONTROLS:
-            raise unknown_name("control", control, CONTROLS)
+        known = (("scenario family", family, FAMILIES), ("ego", ego, EGOS), ("control", control, CONTROLS))
+        for what, name, names in known:
+            if name not in names:
+                raise unknown_name(what, name, names)
         self.control = CONTROLS[control]()
         self.embodiment = self.control.embodiment
         self.family, self.rig, self._ego, self._weather = family, rig_of(rig), ego, weather_of(weather)
@@ -149,6 +148,14 @@ class DrivingEnv(SimEnv):
         """A range image in metres; inf where nothing came back."""
         return self.sensors.scan(lidar)[0]
 
+    def episode_metrics(self) -> dict[str, float]:
+        """The scores of `judge`; PDMS and EPDMS take about a tenth of a second for every four that were driven."""
+        return self._judge.metrics(self.world)
+
+    def episode_facts(self) -> dict[str, Any]:
+        """Scenario, topology, and the first thing that went wrong."""
+        return facts(self.world)
+
     def close(self) -> None:
         """Free the graphics buffers."""
         self._renderer = None  # it belongs to the sensors
@@ -186,7 +193,7 @@ class DrivingEnv(SimEnv):
 
     def _build(self, world: World) -> None:
         """Make a model for a world, and sensors in it."""
-        self.world = world
+        self.world, self._judge = world, Judge()
         self._scene = Scene(world.scenario, self._vehicle, self.rig, self._ego)
         self.model, self.data = self._scene.model, self._scene.data
         self.sensors = Sensors(self._scene, world.road_map, self.rig, self.supersample)
@@ -212,6 +219,7 @@ class DrivingEnv(SimEnv):
         return super()._checked_action(action)
 
     def _step_world(self, action: Float32[np.ndarray, " action"]) -> tuple[float, bool, dict[str, Any]]:
+        self._judge.note(self.world)
         progress, failure = self.world.progress, self.world.failure
         self.world.step(self._next_ego(self.control.command(action, self.world.ego)))
         self._show()

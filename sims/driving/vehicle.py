@@ -87,7 +87,7 @@ def _substep(
 
 def roll(
     state: Float[np.ndarray, " 11"],
-    control: Callable[[Float64[np.ndarray, " 11"]], Sequence[float]],
+    control: Callable[[Float64[np.ndarray, " 11"]], Sequence[float] | Float64[np.ndarray, " 2"]],
     num_steps: int,
     friction: float,
     wheelbase_m: float,

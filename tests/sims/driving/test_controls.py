@@ -26,7 +26,7 @@ def drive(env, actor, steps=1000):
     """Until the scenario is over; what was driven and how it ended."""
     info, states = {}, []
     for _ in range(steps):
-        info = env.step(actor(None))[-1]
+        info = env.step(actor({}))[-1]
         states.append(env.world.ego.copy())
         if info["is_over"]:
             break
@@ -95,7 +95,7 @@ def test_a_plan_to_stand_still_stops_the_car_and_one_to_go_moves_it():
 def test_every_planner_hands_out_plans_that_begin_where_the_car_is(name):
     env = make("cut-out")
     env.reset(seed=3)
-    plan = env.make_baseline(name)(None).reshape(PLAN_STEPS, 3)
+    plan = env.make_baseline(name)({}).reshape(PLAN_STEPS, 3)
     assert env.action_space.contains(plan.ravel())
     speed = env.world.ego[VX]
     assert plan[0] == pytest.approx([0.1 * speed, 0, 0], abs=0.1)
@@ -107,7 +107,7 @@ def test_every_planner_hands_out_plans_that_begin_where_the_car_is(name):
 def test_constant_velocity_plans_a_straight_line():
     env = make()
     env.reset(seed=0)
-    assert env.make_baseline("constant-velocity")(None) == pytest.approx(line(env.world.ego[VX]), abs=1e-4)
+    assert env.make_baseline("constant-velocity")({}) == pytest.approx(line(env.world.ego[VX]), abs=1e-4)
 
 
 @pytest.mark.parametrize(
