@@ -130,23 +130,25 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         """Scores of the episode so far besides success; asked for when it is over."""
         return {}
 
+    def measurements(self) -> dict[str, np.ndarray]:
+        """Truth beside the observation that recordings keep: name to a vector of fixed size."""
+        return {}
+
     def episode_facts(self) -> dict[str, Any]:
-        """What else there is to say about the episode, in plain values: its variant, what went wrong when."""
+        """What else to say of the episode, in plain values: its variant; after a failure its step as `bad_step`."""
         return {}
 
     @property
     def noise_size(self) -> int:
         """Length of the noise that `perturbed` takes."""
-        shape = self.action_space.shape
-        assert shape is not None
-        return shape[0]
+        space: Any = self.action_space
+        return space.shape[0]
 
     def perturbed(
         self, action: Float32[np.ndarray, " action"], noise: Float32[np.ndarray, " noise"]
     ) -> Float32[np.ndarray, " action"]:
         """An action that does something a little different; recordings with noise execute it."""
-        space = self.action_space
-        assert isinstance(space, gymnasium.spaces.Box)
+        space: Any = self.action_space
         return np.clip(action + noise, space.low, space.high)
 
     def reset(

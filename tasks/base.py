@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tasks.metrics import METRICS
+from tasks.metrics import METRICS, Metric
 from tasks.mixing import interleave, move_play, passes_of, shares_of
 from unified.batch import Batch
 from unified.config import ModelConfig
@@ -39,7 +39,12 @@ class GenerativeTask(pl.LightningModule):
         optimizer: `Muon` or `AdamW`, with their options.
         schedule: of the learning rate.
         seed: of everything drawn in a step.
+
+    Attributes:
+        metrics: by stream, what validation measures of answers; a task may have others than `tasks.metrics`.
     """
+
+    metrics: Mapping[str, Metric] = METRICS
 
     def __init__(
         self,
@@ -131,8 +136,8 @@ class GenerativeTask(pl.LightningModule):
                 values[f"val/loss_{name}_{stream}"] = loss.mean()
                 total = total + share * self.loss_weights.get(stream, 1.0) * loss.mean()
             answers = self.model.sample(batch, query, generator=self._generator(VALIDATION_SEED, batch_idx))
-            for stream in set(answers) & set(METRICS):
-                metrics = METRICS[stream](self.model, batch, query, answers[stream])
+            for stream in set(answers) & set(self.metrics):
+                metrics = self.metrics[stream](self.model, batch, query, answers[stream])
                 values |= {f"val/{key}": value for key, value in metrics.items()}
         self.log_dict({"val/loss": total, **values}, batch_size=len(batch), sync_dist=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unified.atomic import write_text
+from unified.failures import failures
 from unified.html import Html, bar, join, media, page, table, tag
 from unified.results import read_results
 from unified.tables import mean_text, metric_names
@@ -153,6 +154,11 @@ def films(report: Report) -> Html:
     return join([tag("h2", "What it did"), tag("div", *figures, class_="films"), more])
 
 
+def went_wrong(report: Report) -> Html:
+    """Step and cause of every failure that an environment explains."""
+    return failures(report.results, report.folder)
+
+
 def plans(report: Report) -> Html:
     """What the model imagined its own plan would look like, beside what then happened."""
     made = [plan for plan in report.results.get("plans", []) if _exists(report, plan.get("film"))]
@@ -257,7 +263,17 @@ def provenance(report: Report) -> Html:
     return join([tag("h2", "Provenance"), table(["", ""], rows, numbers_from=9), command])
 
 
-SECTIONS: list[Section] = [verdict, groups, metrics, films, plans, world_model, inverse_dynamics, provenance]
+SECTIONS: list[Section] = [
+    verdict,
+    groups,
+    metrics,
+    films,
+    lambda report: failures(report.results, report.folder),
+    plans,
+    world_model,
+    inverse_dynamics,
+    provenance,
+]
 
 
 # ----------------------------------------------------------------------------------------------------------- wording

@@ -13,9 +13,11 @@ Top level:
         length (env steps until success or the end), metrics (numbers: decisions, decision_ms = milliseconds of model
         time per decision, and what the environment reports), failure (null, "time_limit" or "terminated"),
         film (path relative to this file) where one was made, facts (plain values) where the environment states any:
-        which variant it was, what went wrong when.
+        which variant it was; `bad_step`, the env step at which success was lost, and what else it says of that;
+        `moment`, the path of a short film around it.
     summary: see `summarise`.
     baselines: name -> {"summary": ..., "episodes": number} of other policies on the same episodes (may be empty).
+    env_kwargs: arguments of the environments that differ from the suite's (only where there are any).
     queries: what `unified.scores` measured on held-out windows, dataset name -> scores (may be empty).
 """
 

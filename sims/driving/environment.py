@@ -13,7 +13,7 @@ from sims.base import FILM_SIZE, Observation, Policy, SimEnv
 from sims.camera import CameraView, Size
 from sims.driving.controls import CONTROLS
 from sims.driving.errors import unknown_name
-from sims.driving.judge import Judge, facts
+from sims.driving.judge import Judge, facts, so_far
 from sims.driving.latency import Latency
 from sims.driving.lidar import Lidar
 from sims.driving.planners import PLANNERS, make_planner
@@ -32,6 +32,7 @@ from sims.renderer import Renderer
 TEST_SEEDS = range(10_000, 20_000)  # their episodes take place on held-out topologies, all others never
 ROUTE_AHEAD_M = (5.0, 10.0, 15.0, 25.0, 40.0)
 _IDS = 2  # topology and seed, in front of the world's state
+_CONDITIONS = "_conditions"
 _LIDAR = Lidar()
 _State = mujoco.mjtState
 
@@ -68,13 +69,15 @@ class DrivingEnv(SimEnv):
         weather: Weather | Mapping[str, float] | None = None,
         latency_ms: int = 0,
         control: str = "pedals",
+        calm: bool = False,
     ):
         """Choose what is driven, and with which car and cameras.
 
         Args:
             family: of scenarios; the seed of `reset` chooses topology and details, in `TEST_SEEDS` a held-out one.
             rig: name in `rigs.RIGS`.
-            cameras: of the rig, in the observation; all of them by default, empty for no pictures.
+            cameras: of the rig, in the observation; all of them by default, empty for no pictures. `front_conditions`
+                shows the map's lines and everybody's boxes as `front` would see them.
             image_size: height and width of the pictures.
             max_env_steps: the episode is truncated after so many actions.
             render_mode: `rgb_array` makes `render()` give pictures.
@@ -83,6 +86,7 @@ class DrivingEnv(SimEnv):
             weather: instead of each scenario's own; as a mapping, what is not named is as on a clear day, and the grip
                 follows from the rain.
             latency_ms: after which a command takes effect, a multiple of 20.
+            calm: drive each scenario's twin without the hazard.
             control: `pedals`, or `trajectory`: an action is the plan for the next four seconds.
 
         Raises:
@@ -92,7 +96,7 @@ class DrivingEnv(SimEnv):
         for what, name, names in known:
             if name not in names:
                 raise unknown_name(what, name, names)
-        self.control = CONTROLS[control]()
+        self.control, self._twin = CONTROLS[control](), "/calm" if calm else ""
         self.embodiment = self.control.embodiment
         self.family, self.rig, self._ego, self._weather = family, rig_of(rig), ego, weather_of(weather)
         self._fixed_scenario, self._latency = scenario, Latency(latency_ms)
@@ -105,7 +109,7 @@ class DrivingEnv(SimEnv):
             data=self.data,
             views=self._views(),
             action_space=self.control.space,
-            task_name=family if ego == "bicycle" else f"{family}-{ego}",
+            task_name=(family if ego == "bicycle" else f"{family}-{ego}") + self._twin,
             task=self.world.instruction,
             control_dt=CONTROL_DT_S,
             cameras=[camera.name for camera in self.rig] if cameras is None else cameras,
@@ -124,10 +128,15 @@ class DrivingEnv(SimEnv):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin the scenario of the seed; info names it."""
         observation, info = super().reset(seed=seed, options=options)
-        return observation, {**info, **self._facts()}
+        return observation, {**info, **so_far(self.world)}
 
     def render_frame(self, camera: str, size: int = FILM_SIZE) -> UInt8[np.ndarray, " size size 3"]:
-        """A square picture from a camera of the rig, or from `chase` or `above`, which show the own car."""
+        """A square picture from a camera of the rig, or from `chase` or `above`, which show the own car.
+
+        `<camera>_conditions` is what `conditions` gives for that camera; it may be among the observation's cameras.
+        """
+        if camera in self.views and camera.endswith(_CONDITIONS):
+            return self.conditions(camera.removesuffix(_CONDITIONS), size)
         frame = super().render_frame(camera, size)
         is_film = self.views[camera].fixed in (CHASE, ABOVE)
         return frame if is_film else self.sensors.through_the_lens(frame, camera, self.world.time_step)
@@ -151,6 +160,10 @@ class DrivingEnv(SimEnv):
     def episode_metrics(self) -> dict[str, float]:
         """The scores of `judge`; PDMS and EPDMS take about a tenth of a second for every four that were driven."""
         return self._judge.metrics(self.world)
+
+    def measurements(self) -> dict[str, Float64[np.ndarray, " size"]]:
+        """The ego's motion: its state in the map's frame, columns of `scores.scene`."""
+        return {"ego_motion": self.world.ego.copy()}
 
     def episode_facts(self) -> dict[str, Any]:
         """Scenario, topology, and the first thing that went wrong."""
@@ -212,7 +225,7 @@ class DrivingEnv(SimEnv):
 
     def _scenario_of(self, seed: int) -> str:
         split = "test" if seed in TEST_SEEDS and topologies(self.family, "test") else "train"
-        return scenario_ids(self.family, split, [seed])[0]
+        return scenario_ids(self.family, split, [seed])[0] + self._twin
 
     def _checked_action(self, action: np.ndarray) -> Float32[np.ndarray, " action"]:
         self.control.check(action)
@@ -225,7 +238,7 @@ class DrivingEnv(SimEnv):
         self._show()
         reward = self.world.progress - progress - float(failure is None and self.world.failure is not None)
         is_in_time = self.world.time_s <= self.world.scenario.duration_s or self._is_success
-        return reward, self.world.is_success and is_in_time, self._facts()
+        return reward, self.world.is_success and is_in_time, so_far(self.world)
 
     def _next_ego(self, wanted: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, " 11"]:
         """State of the car after a control step."""
@@ -249,21 +262,6 @@ class DrivingEnv(SimEnv):
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
 
-    def _facts(self) -> dict[str, Any]:
-        """What happened so far, for `info`."""
-        world = self.world
-        return {
-            "scenario": world.scenario.id,
-            "progress": world.progress,
-            "failure": world.failure or "",
-            "collision": world.failure == "collision",
-            "off_road": world.failure == "off_road",
-            "red_light": world.failure == "red_light",
-            "is_over": world.is_over,
-            "speed_mps": float(world.ego[VX]),
-            "time_s": world.time_s,
-        }
-
     def _proprio(self) -> Float[np.ndarray, " proprio"]:
         ego, route = self.world.ego, self.world.scenario.route
         ahead = route.at(self.world.route_m + np.array(ROUTE_AHEAD_M))[:, :2] - ego[[X, Y]]
@@ -279,7 +277,7 @@ class DrivingEnv(SimEnv):
 
     def _set_extra_state(self, extra: Float64[np.ndarray, " extra"]) -> None:
         commands, state = np.split(extra[_IDS:][: Latency.size + STATE_VECTOR_SIZE], [Latency.size])
-        scenario = f"{self.family}/{FAMILIES[self.family].topologies[int(extra[0])]}/{int(extra[1])}"
+        scenario = f"{self.family}/{FAMILIES[self.family].topologies[int(extra[0])]}/{int(extra[1])}{self._twin}"
         world = World(build_scenario(scenario), self._weather)
         world.set_state(state)
         self._take(world)
@@ -290,7 +288,8 @@ class DrivingEnv(SimEnv):
 
     def _views(self) -> dict[str, CameraView]:
         square = {camera.name: camera_view(camera, 1) for camera in self.rig}
-        return {**square, CHASE: CameraView(fixed=CHASE), ABOVE: CameraView(fixed=ABOVE)}
+        lines = {f"{name}{_CONDITIONS}": view for name, view in square.items()}
+        return {**square, **lines, CHASE: CameraView(fixed=CHASE), ABOVE: CameraView(fixed=ABOVE)}
 
     def _resolution(self, camera: str) -> tuple[int, int]:
         found = [mounted.resolution for mounted in self.rig if mounted.name == camera]

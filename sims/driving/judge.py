@@ -14,7 +14,7 @@ from sims.driving.planners import PrivilegedPlanner
 from sims.driving.scores.alpasim import alpasim_score
 from sims.driving.scores.epdms import epdms_one_stage
 from sims.driving.scores.pdms import STEPS_NEEDED, pdms
-from sims.driving.scores.scene import HEADING, STATE_SIZE, EgoTrajectories, ScoredScene, X, Y
+from sims.driving.scores.scene import AX, HEADING, STATE_SIZE, VX, EgoTrajectories, ScoredScene, X, Y
 from sims.driving.world import World
 
 WINDOW = 40  # steps
@@ -39,8 +39,9 @@ class Judge:
 
     def metrics(self, world: World) -> dict[str, float]:
         """Scores of what was driven since the record began; without `pdms` and `epdms` if it was less than a window."""
-        names = ("collision", "off_road", "red_light")
-        values = {"progress": world.progress, **{name: float(world.failure == name) for name in names}}
+        braking = max(0.0, -float(world.record.ego_states()[:, AX].min()))
+        values = {"progress": world.progress, "hardest_braking_mps2": braking}
+        values |= {name: float(world.failure == name) for name in ("collision", "off_road", "red_light")}
         if len(world.record.ego) > 1:
             values["alpasim"] = _alpasim(world)
         if world.failure is not None:
@@ -70,6 +71,21 @@ def window_scores(world: World, references: list[Reference]) -> dict[str, float]
         return {}
     mean = np.mean(scores, axis=0)
     return {"pdms": float(mean[0]), "epdms": float(mean[1])}
+
+
+def so_far(world: World) -> dict[str, Any]:
+    """What happened until now, for the `info` of every step."""
+    return {
+        "scenario": world.scenario.id,
+        "progress": world.progress,
+        "failure": world.failure or "",
+        "collision": world.failure == "collision",
+        "off_road": world.failure == "off_road",
+        "red_light": world.failure == "red_light",
+        "is_over": world.is_over,
+        "speed_mps": float(world.ego[VX]),
+        "time_s": world.time_s,
+    }
 
 
 def facts(world: World) -> dict[str, Any]:

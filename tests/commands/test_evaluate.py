@@ -98,6 +98,7 @@ def test_the_same_seed_gives_the_same_results(workshop, tmp_path):
         ("model", ("--n-action-steps", "9"), "between 1 and the model's action_horizon (8), got 9"),
         ("model", ("--films", "-1"), "--films must not be negative"),
         ("expert", ("--split", "tset"), "Did you mean 'test'"),
+        ("expert", ("--env-kwargs", "latency"), "--env-kwargs must be a mapping"),
     ],
 )
 def test_what_cannot_be_judged_is_answered_in_one_line(workshop, tmp_path, capsys, policy, options, message):
@@ -112,7 +113,8 @@ def test_baselines_that_environments_offer_are_policies_by_name_with_their_score
     (tmp_path / "drive.yaml").write_text(
         'env_kwargs: {cameras: [front]}\nmax_env_steps: 300\nepisodes_per_task: 1\ntasks: ["sims:Driving-debris-v0"]\n'
     )
-    suite = ["--suite", str(tmp_path / "drive.yaml"), "--workers", "0", "--films", "0", "--output", str(tmp_path / "o")]
+    suite = ["--suite", str(tmp_path / "drive.yaml"), "--workers", "0", "--films", "1", "--output", str(tmp_path / "o")]
+    suite += ["--env-kwargs", "{latency_ms: 100}"]
     assert main(["evaluate", "--policy", "constant-velocity", *suite]) == 0
     made = read_results(tmp_path / "o")
     (episode,) = made["episodes"]
@@ -122,7 +124,13 @@ def test_baselines_that_environments_offer_are_policies_by_name_with_their_score
     assert episode["facts"]["scenario"].startswith("debris/")
     assert made["summary"]["per_task"]["sims:Driving-debris-v0"]["metrics"]["epdms"]["mean"] == 0
     assert "epdms" in capsys.readouterr().out
-    assert "epdms" in (tmp_path / "o" / "report.html").read_text()
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "epdms" in page
+    assert "What went wrong first" in page
+    film, moment = (read_video(tmp_path / "o" / path) for path in (episode["film"], episode["facts"]["moment"]))
+    assert 10 < len(moment) < len(film), "the last seconds before it failed"
+    assert np.abs(moment[-1].astype(float) - film[-1]).mean() < 3
+    assert made["env_kwargs"] == {"latency_ms": 100}
     assert main(["evaluate", "--policy", "constant-velocty", *suite]) == 1
     assert "Did you mean 'constant-velocity'" in capsys.readouterr().err
 

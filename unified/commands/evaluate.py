@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes a task (default: the suite's)")
     parser.add_argument("--split", default="test", help="which seeds of the suite: test (default) or train")
+    parser.add_argument("--env-kwargs", metavar="YAML", help="other arguments of the environments: '{latency_ms: 100}'")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/evaluate-<policy>-<suite>")
     parser.add_argument("--seed", type=int, default=0, help="seed of the policy's own noise (default 0)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="simulation processes (default 2)")
@@ -86,11 +87,12 @@ def run(args: argparse.Namespace) -> int:
     """
     from unified.evaluation import clear_folder, collect_results, save, suite_episodes, with_films
     from unified.rendering import configure_rendering
-    from unified.suites import load_suite
+    from unified.suites import load_suite, parse_env_kwargs, with_env_kwargs
 
     if args.suite is None:
         return _judge_recordings(args)
-    suite = load_suite(args.suite)
+    changes = parse_env_kwargs(args.env_kwargs or "{}")
+    suite = with_env_kwargs(load_suite(args.suite), changes)
     episodes = suite_episodes(suite, args.split, args.episodes)
     for name in ("workers", "films", "plans"):
         if getattr(args, name) < 0:
@@ -107,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     results = _rollouts(filmed, policies, suite, args, folder, args.policy)
     more: dict[str, Any] = {"duration_s": round(time.perf_counter() - started, 2)}
+    more |= {"env_kwargs": changes} if changes else {}
     baselines: dict[str, list[EpisodeResult]] = {}
     if model is not None:
         for name in _baselines(args):
