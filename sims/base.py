@@ -131,7 +131,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         return {}
 
     def measurements(self) -> dict[str, np.ndarray]:
-        """Truth beside the observation that recordings keep: name to a vector of fixed size."""
+        """Truth beside the observation that recordings keep, vectors by name."""
         return {}
 
     def episode_facts(self) -> dict[str, Any]:
@@ -141,8 +141,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
     @property
     def noise_size(self) -> int:
         """Length of the noise that `perturbed` takes."""
-        space: Any = self.action_space
-        return space.shape[0]
+        return int(np.prod(self.action_space.shape or ()))
 
     def perturbed(
         self, action: Float32[np.ndarray, " action"], noise: Float32[np.ndarray, " noise"]

@@ -128,8 +128,8 @@ def test_what_is_no_plan_is_refused_and_moves_nothing(change, message):
     with pytest.raises(InvalidAction, match=message):
         env.step(change(line(10.0)))
     assert np.array_equal(before, env.get_sim_state())
-    env.step(env.action_space.high)
-    env.step(env.action_space.low)
+    env.step(env.control.space.high)
+    env.step(env.control.space.low)
 
 
 def test_one_state_forks_and_repeats_to_the_bit_under_plans_that_come_late():
