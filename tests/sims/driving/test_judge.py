@@ -21,15 +21,17 @@ def env():
     return env
 
 
-def test_an_episode_scores_what_the_same_drive_scores(env):
+def test_an_episode_scores_what_the_same_drive_scores():
+    env = DrivingEnv("keep-lane", cameras=(), scenario="keep-lane/street-left/1")
     env.reset(seed=0)
-    said, facts = judged(env, env.make_baseline("privileged"))
-    expected = drive(env.scenario_id, "privileged", with_scores=True)
+    said, facts = judged(env, env.make_baseline("idm-keep-lane"))
+    expected = drive(env.scenario_id, "idm-keep-lane", with_scores=True)
+    assert 0 < said["epdms"] < 1
     assert said["epdms"] == pytest.approx(expected.epdms, abs=1e-6)
     assert said["pdms"] == pytest.approx(expected.pdms, abs=1e-6)
     assert said["progress"] == said["alpasim"] == 1.0
     assert said["collision"] == said["off_road"] == said["red_light"] == 0.0
-    assert facts == {"scenario": "hard-brake/street-left/1", "topology": "street-left", "is_hazard": True}
+    assert facts == {"scenario": "keep-lane/street-left/1", "topology": "street-left", "is_hazard": False}
 
 
 def test_a_failure_scores_zero_and_names_its_step_and_actor(env):
