@@ -8,24 +8,29 @@ from torch import Tensor, nn
 
 from decoders.embodiment import EmbodimentLinear, Normalizer
 from unified.batch import ACTION, Batch, Observation
-from unified.errors import UserError
+from unified.errors import UserError, unknown_name
 from unified.sequence import Segment
 from unified.spec import DataSpec
 
+PREDICTIONS = ("velocity", "clean")
+
 
 class ActionDecoder(nn.Module):
-    """Commands of any body as tokens and back, normalised and projected per embodiment; predicts the velocity.
+    """Commands of any body as tokens and back, normalised and projected per embodiment.
 
     Args:
         dim: width of a token.
         spec: the bodies and the length of a chunk.
         actions_per_token: commands merged into one token; `action_horizon` must be a multiple.
+        predicts: "velocity", or "clean": for long vectors whose entries hang together, such as plans. The velocity
+            holds the noise of every entry, and what the network does not copy of it ends as noise of the plan.
     """
 
-    predicts = "velocity"
-
-    def __init__(self, dim: int, spec: DataSpec, actions_per_token: int = 1):
+    def __init__(self, dim: int, spec: DataSpec, actions_per_token: int = 1, predicts: str = "velocity"):
         super().__init__()
+        if predicts not in PREDICTIONS:
+            raise unknown_name("prediction (predicts)", predicts, PREDICTIONS)
+        self.predicts = predicts
         if spec.action_horizon % actions_per_token:
             raise UserError(
                 f"action_horizon must be a multiple of actions_per_token ({actions_per_token}), "

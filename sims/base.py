@@ -6,9 +6,8 @@ A world subclasses `SimEnv`, hands it a model and its cameras, and fills in `_re
 and a scripted expert.
 """
 
-import importlib.metadata
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -17,9 +16,10 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 from jaxtyping import Float, Float32, Float64, UInt8
 
+from sims.arguments import checked_cameras, checked_integer
 from sims.camera import CameraView
-from sims.errors import unknown_name
 from sims.renderer import MAX_IMAGE_SIZE, Renderer, make_renderer
+from sims.versions import package_version
 
 Observation = dict[str, Any]
 Policy = Callable[[Observation], np.ndarray]
@@ -40,18 +40,21 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         control_dt: seconds per action.
         main_views: the two views that show a world best; as cameras they are also called `main` and `second`, so that
             one model can be trained on worlds whose cameras have other names.
+        noise_size: how many numbers disturb an action (see `perturbed`).
+        baselines: names for `make_baseline`.
         live_textures: names of textures that the world repaints (see `make_renderer`).
         render_pixels: set to False to skip drawing in `reset` and `step`, which then repeat the last pictures.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 - Gymnasium declares it so
-    embodiment: ClassVar[str]
+    embodiment: str
     proprio_size: ClassVar[int]
     sim_state_size: ClassVar[int]
     sim_state_spec: ClassVar[int] = int(mujoco.mjtState.mjSTATE_INTEGRATION)
     supersample: ClassVar[int] = 2
     live_textures: ClassVar[tuple[str, ...]] = ()
     main_views: ClassVar[tuple[str, ...]] = ()
+    baselines: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -74,9 +77,9 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         """
         self.model, self.data = model, data
         self.views = dict(views) | {role: views[name] for role, name in zip(ROLES, self.main_views, strict=False)}
-        self.cameras = _checked_cameras(cameras, self.views)
-        self.image_size = _checked_integer("image_size", image_size, 1, MAX_IMAGE_SIZE)
-        self.max_env_steps = _checked_integer("max_env_steps", max_env_steps, 1, 10**9)
+        self.cameras = checked_cameras(cameras, self.views)
+        self.image_size = checked_integer("image_size", image_size, 1, MAX_IMAGE_SIZE)
+        self.max_env_steps = checked_integer("max_env_steps", max_env_steps, 1, 10**9)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be 'rgb_array' or None, got {render_mode!r}.")
         self.render_mode = render_mode
@@ -123,6 +126,34 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         """An exploring policy whose actions are not a function of what is seen."""
         raise NotImplementedError
 
+    def make_baseline(self, name: str) -> Policy:
+        """One of `baselines`, to stand beside a policy that is judged here."""
+        raise NotImplementedError
+
+    def episode_metrics(self) -> dict[str, float]:
+        """Scores of the episode so far besides success; asked for when it is over."""
+        return {}
+
+    def measurements(self) -> dict[str, np.ndarray]:
+        """Truth beside the observation that recordings keep, vectors by name."""
+        return {}
+
+    def episode_facts(self) -> dict[str, Any]:
+        """What else to say of the episode, in plain values: its variant; after a failure its step as `bad_step`."""
+        return {}
+
+    @property
+    def noise_size(self) -> int:
+        """Length of the noise that `perturbed` takes."""
+        return int(np.prod(self.action_space.shape or ()))
+
+    def perturbed(
+        self, action: Float32[np.ndarray, " action"], noise: Float32[np.ndarray, " noise"]
+    ) -> Float32[np.ndarray, " action"]:
+        """An action that does something a little different; recordings with noise execute it."""
+        space: Any = self.action_space
+        return np.clip(action + noise, space.low, space.high)
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
@@ -133,7 +164,7 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         return self._observe(), {"is_success": False}
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Execute one action. Success is reported in `info["is_success"]` and never ends the episode.
+        """Execute one action. Success is in `info["is_success"]` and ends nothing; after `info["is_over"]` it is final.
 
         Raises:
             ResetNeeded: the episode is over or has not begun.
@@ -175,8 +206,8 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         Raises:
             ValueError: unknown camera, or size out of range.
         """
-        _checked_cameras([camera], self.views)
-        size = _checked_integer("size", size, 1, MAX_IMAGE_SIZE)
+        checked_cameras([camera], self.views)
+        size = checked_integer("size", size, 1, MAX_IMAGE_SIZE)
         if self._renderer is None:
             self._renderer = self._new_renderer()
         return self._renderer.render(self.data, self.views[camera], size)
@@ -262,14 +293,6 @@ class SimEnv(gymnasium.Env[Observation, np.ndarray]):
         return inside
 
 
-def package_version(name: str) -> str:
-    """Installed version of a distribution, or `unknown` in a plain checkout."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
 def _observation_space(cameras: Sequence[str], image_size: int, proprio_size: int) -> gymnasium.spaces.Dict:
     """The space of DESIGN 3.3; proprio is in metres or radians, so 100 is far outside."""
     shape = (image_size, image_size, 3)
@@ -278,23 +301,3 @@ def _observation_space(cameras: Sequence[str], image_size: int, proprio_size: in
     }
     proprio = gymnasium.spaces.Box(-100.0, 100.0, (proprio_size,), np.float32)
     return gymnasium.spaces.Dict({"pixels": gymnasium.spaces.Dict(pixels), "agent_pos": proprio})
-
-
-def _checked_cameras(cameras: Iterable[str], views: Mapping[str, CameraView]) -> tuple[str, ...]:
-    """The cameras as a tuple, each known and named once."""
-    if isinstance(cameras, str):
-        raise ValueError(f"cameras must be a list of names, got the text {cameras!r}; write [{cameras!r}].")
-    chosen = tuple(cameras)
-    for camera in chosen:
-        if camera not in views:
-            raise unknown_name("camera", camera, views)
-    if len(set(chosen)) < len(chosen):
-        raise ValueError(f"cameras names one twice: {', '.join(chosen)}.")
-    return chosen
-
-
-def _checked_integer(name: str, value: int, low: int, high: int) -> int:
-    """The value as an int between the bounds, both allowed."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}.")
-    return int(value)

@@ -17,13 +17,14 @@ from jaxtyping import Float, Float32, Float64
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
-from sims.base import Policy, SimEnv, package_version
+from sims.base import Policy, SimEnv
 from sims.camera import CameraView
 from sims.errors import unknown_name
 from sims.metaworld_expert import ScriptedExpert
 from sims.metaworld_play import PlayPolicy
 from sims.metaworld_state import PythonState
 from sims.metaworld_tasks import TASKS
+from sims.versions import package_version
 
 # corner2 is LeRobot's camera. `left` looks across it at a right angle: together they give depth, and each shows what
 # the hand hides from the other. `right` is a nearer corner2, `far` looks back at the robot over the whole table

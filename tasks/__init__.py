@@ -2,7 +2,8 @@
 
 from tasks.arm_control import ArmControl
 from tasks.autoencoder import Autoencoder
+from tasks.driving import Driving
 from tasks.video_generation import VideoGeneration
 from tasks.world_action import WorldAction
 
-__all__ = ["ArmControl", "Autoencoder", "VideoGeneration", "WorldAction"]
+__all__ = ["ArmControl", "Autoencoder", "Driving", "VideoGeneration", "WorldAction"]

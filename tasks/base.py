@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tasks.augmentation import draw_shifts, shift_pictures
-from tasks.metrics import METRICS
+from tasks.metrics import METRICS, Metric
 from tasks.mixing import interleave, move_play, passes_of, shares_of
 from unified.batch import Batch
 from unified.config import ModelConfig
@@ -42,7 +42,12 @@ class GenerativeTask(pl.LightningModule):
         schedule: of the learning rate.
         shift_pixels: while training, what each camera shows is moved by up to so many pixels, see `tasks.augmentation`.
         seed: of everything drawn in a step.
+
+    Attributes:
+        metrics: by stream, what validation measures of answers; a task may have others than `tasks.metrics`.
     """
+
+    metrics: Mapping[str, Metric] = METRICS
 
     def __init__(
         self,
@@ -142,8 +147,8 @@ class GenerativeTask(pl.LightningModule):
                 values[f"val/loss_{name}_{stream}"] = loss.mean()
                 total = total + share * self.loss_weights.get(stream, 1.0) * loss.mean()
             answers = self.model.sample(batch, query, generator=self._generator(VALIDATION_SEED, batch_idx))
-            for stream in set(answers) & set(METRICS):
-                metrics = METRICS[stream](self.model, batch, query, answers[stream])
+            for stream in set(answers) & set(self.metrics):
+                metrics = self.metrics[stream](self.model, batch, query, answers[stream])
                 values |= {f"val/{key}": value for key, value in metrics.items()}
         self.log_dict({"val/loss": total, **values}, batch_size=len(batch), sync_dist=True)
 

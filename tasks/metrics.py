@@ -44,7 +44,8 @@ def action_metrics(model: UnifiedModel, batch: Batch, query: Query, answer: Tens
     return {f"action_mse_{query.name}": difference.square()[keep.expand_as(difference)].mean()}
 
 
-METRICS: dict[str, Callable[[UnifiedModel, Batch, Query, Tensor], dict[str, Tensor]]] = {
+Metric = Callable[[UnifiedModel, Batch, Query, Tensor], dict[str, Tensor]]
+METRICS: dict[str, Metric] = {
     "video": video_metrics,
     "action": action_metrics,
 }

@@ -13,7 +13,8 @@ from unified.backbone import UViT
 from unified.training.cli import main
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-RUNS = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "policy_only")
+OVERLAYS = ("policy_only", "driving_trajectory")
+RUNS = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in OVERLAYS)
 SIZES = sorted((CONFIGS / "sizes").glob("*.yaml"))
 # A step of a network this small says as much about a config, and takes no time.
 SMALL = ["--model.network.dim", "32", "--model.network.depth", "3", "--model.network.num_heads", "2"]
@@ -44,6 +45,11 @@ def test_the_policy_only_overlay_leaves_the_video_stream_out(tmp_path: Path, rec
     overlay = ["-c", str(CONFIGS / "world_action.yaml"), "-c", str(CONFIGS / "policy_only.yaml")]
     assert run([*overlay, *SMALL], tmp_path, recording) == 0
     assert run([*overlay, *SMALL, "--print-config"], tmp_path, recording) == 0
+
+
+def test_the_plans_overlay_is_laid_over_driving(tmp_path: Path, recording: str) -> None:
+    overlay = ["-c", str(CONFIGS / "driving.yaml"), "-c", str(CONFIGS / "driving_trajectory.yaml")]
+    assert run([*overlay, *SMALL], tmp_path, recording) == 0
 
 
 @pytest.mark.parametrize("path", [p for p in SIZES if p.stem in ("tiny", "small")], ids=lambda path: path.stem)

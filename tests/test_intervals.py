@@ -1,6 +1,6 @@
 import pytest
 
-from unified.intervals import clopper_pearson, weighted_mean_interval, wilson
+from unified.intervals import clopper_pearson, mean_interval, weighted_mean_interval, wilson
 
 # Newcombe (1998), Statistics in Medicine 17, table I: methods 3 (score) and 5 (exact).
 PUBLISHED = [
@@ -43,3 +43,15 @@ def test_the_interval_of_a_mean_of_one_rate_is_its_own_and_shrinks_with_more():
     assert weighted_mean_interval([0.7], [own], [1.0]) == pytest.approx(own)
     low, high = weighted_mean_interval([0.7] * 4, [own] * 4, [0.25] * 4)
     assert high - low == pytest.approx((own[1] - own[0]) / 2)
+
+
+def test_the_mean_of_zeros_and_ones_has_wilsons_interval_and_other_values_their_standard_error():
+    assert mean_interval([1.0] * 15 + [0.0] * 133) == wilson(15, 148)
+    low, high = mean_interval([0.0] * 5)
+    assert low == 0
+    assert high > 0.3, "five zeros are no proof"
+    low, high = mean_interval([10.0, 12.0, 14.0])
+    assert (low, high) == pytest.approx((12 - 1.96 * 2 / 3**0.5, 12 + 1.96 * 2 / 3**0.5), abs=1e-3)
+    assert mean_interval([7.0]) == (7.0, 7.0)
+    with pytest.raises(ValueError, match="no values"):
+        mean_interval([])

@@ -312,3 +312,25 @@ def test_lerobot_reads_a_recording(recorded: Path) -> None:
     item = dataset[lengths[0] + 3]
     np.testing.assert_array_equal(item["observation.images.corner2"].permute(1, 2, 0).numpy(), film(recorded, 1)[3])
     assert item["task"] == layout.read_tasks(recorded / layout.TASKS)[0]
+
+
+def test_what_an_environment_measures_and_says_is_recorded_with_the_episode(tmp_path: Path) -> None:
+    kwargs = {"cameras": ["front", "front_conditions"], "image_size": 32, "max_env_steps": 12, "control": "trajectory"}
+    plan = a_plan(
+        1, env_ids=("sims:Driving-cut-in-v0",), rules=Rules("expert", kwargs), noise=(0.2,), keep_failures=True
+    )
+    record(plan, tmp_path / "drive", workers=1)
+    rows, info = table(tmp_path / "drive", 0), json.loads((tmp_path / "drive" / layout.INFO).read_text())
+    assert info["features"]["observation.ego_motion"]["shape"] == [11]
+    motion = rows["observation.ego_motion"]
+    np.testing.assert_allclose(motion[:, 3], rows["observation.state"][:, 0], rtol=1e-6)
+    assert np.hypot(*np.diff(motion[:, :2], axis=0).T) == pytest.approx(0.1 * motion[:-1, 3], rel=0.05)
+    assert rows["action"].shape[1] == 120
+    assert np.abs(rows["action"] - rows["expert_action"]).max() > 0.1
+    (episode,) = provenance(tmp_path / "drive")["episodes"]
+    assert episode["facts"]["scenario"].startswith("cut-in/")
+    assert episode["facts"]["topology"] in episode["facts"]["scenario"]
+    lines = tmp_path / "drive" / layout.place(layout.VIDEO_PATH, 0, video_key="observation.images.front_conditions")
+    picture = next(iter(read_mp4(lines)))[1]
+    assert (picture.max(axis=2) == 0).mean() > 0.5, "lines on black"
+    assert picture.max() > 100

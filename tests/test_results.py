@@ -103,3 +103,22 @@ def test_provenance_names_versions_and_the_commit(repository):
     if (repository / ".git").exists():
         head = subprocess.run(["git", "-C", str(repository), "rev-parse", "HEAD"], capture_output=True, text=True)
         assert (git_commit() or "").split("-")[0] in head.stdout or head.returncode != 0
+
+
+def test_metrics_have_a_mean_with_an_interval_for_each_task_over_the_episodes_that_report_them():
+    rows = [EpisodeResult("a", "drive", seed, True, 1.0, 5, {"decisions": 5.0, "epdms": 0.5}) for seed in range(4)]
+    rows += [EpisodeResult("b", "drive", 0, False, 1.0, 5, {"decisions": 5.0, "metres": 20.0 + k}) for k in range(2)]
+    summary = summarise(rows)
+    low, high = summary["per_task"]["a"]["metrics"]["epdms"]["ci95"]
+    assert 0 < low < 0.5 < high < 1
+    assert set(summary["per_task"]["a"]["metrics"]) == {"epdms"}, "what the policy costs is no score"
+    assert summary["metrics"]["epdms"]["episodes"] == 4
+    assert summary["metrics"]["metres"]["mean"] == 20.5
+    low, high = summary["metrics"]["metres"]["ci95"]
+    assert low < 20 < 21 < high
+
+
+def test_facts_stand_with_the_episode_that_has_them():
+    with_facts = EpisodeResult("a", "drive", 0, False, 0.0, 5, facts={"scenario": "follow/street-left/7"})
+    assert with_facts.to_dict()["facts"] == {"scenario": "follow/street-left/7"}
+    assert "facts" not in episode("a", True).to_dict()

@@ -5,7 +5,7 @@ Runs in worker processes (`unified.rollout` starts them): torch is not imported 
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from unified.errors import UserError, unknown_name
+from unified.builtin import make_builtin
+from unified.errors import UserError
 from unified.results import EpisodeResult
 
 Action = Float[np.ndarray, " action_dim"]
@@ -57,7 +58,7 @@ class PolicyNeeds:
     """What an environment has to provide for a policy, and how often; plain data that crosses to the workers.
 
     Attributes:
-        builtin: "expert", "random", "play" or "hold": decided beside the environment, no picture is drawn. Otherwise
+        builtin: name of a policy in `unified.builtin`, decided beside the environment: no picture is drawn. Otherwise
             None, and `cameras`, `image_size`, `n_action_steps` and `observation_offsets` are the policy's.
         observation_offsets: env steps relative to now of every observed frame, oldest first, the last is 0.
     """
@@ -103,34 +104,6 @@ class Decision:
     task: str
     embodiment: str
     action_dim: int
-
-
-def _hold(env: Any, rng: np.random.Generator) -> Callable[[Observations], Action]:
-    return lambda _: np.clip(np.zeros(env.action_space.shape, np.float32), env.action_space.low, env.action_space.high)
-
-
-def _random(env: Any, rng: np.random.Generator) -> Callable[[Observations], Action]:
-    low, high = env.action_space.low, env.action_space.high
-    return lambda _: rng.uniform(low, high).astype(np.float32)
-
-
-BUILTIN_POLICIES: dict[str, Callable[[Any, np.random.Generator], Callable[[Observations], Action]]] = {
-    "expert": lambda env, rng: env.make_expert(),
-    "random": _random,
-    "play": lambda env, rng: env.make_play(rng),
-    "hold": _hold,
-}
-
-
-def builtin_needs(name: str) -> PolicyNeeds:
-    """Needs of a built-in policy.
-
-    Raises:
-        UserError: if there is no such policy, with the nearest right name.
-    """
-    if name not in BUILTIN_POLICIES:
-        raise unknown_name("policy", name, BUILTIN_POLICIES)
-    return PolicyNeeds(builtin=name)
 
 
 def run_group(
@@ -187,7 +160,8 @@ def _run_builtin(
         for index, episode in sorted(episodes, key=lambda item: item[1].env_id):
             yield Started(index)
             slot.begin(index, episode)
-            policy = BUILTIN_POLICIES[needs.builtin or ""](slot.env, np.random.default_rng([episode.seed, episode.key]))
+            rng = np.random.default_rng([episode.seed, episode.key])
+            policy = make_builtin(needs.builtin or "", slot.env, rng)
             while not slot.is_over:
                 slot.advance(np.asarray(policy(slot.last))[None])
             yield slot.finish()
@@ -263,8 +237,9 @@ class EnvSlot:
                 raise UserError(f"{self._episode.env_id} does not report info['is_success'] at every step.")
             self._success = bool(self._info["is_success"])
             out_of_time = truncated or self._length >= self._max_env_steps
-            self.is_over = self._success or terminated or out_of_time
-            self._ended_by = None if self._success else "terminated" if terminated else "time_limit"
+            is_lost = terminated or bool(self._info.get("is_over"))  # success is out of reach: no need to go on
+            self.is_over = self._success or is_lost or out_of_time
+            self._ended_by = None if self._success else "terminated" if is_lost else "time_limit"
             self._record()
             if self.is_over:
                 return
@@ -272,7 +247,8 @@ class EnvSlot:
     def finish(self) -> Finished:
         """What is to be said of the episode that is over."""
         metrics = {"decisions": float(self._decisions)}
-        metrics |= {name: float(value) for name, value in self._info.get("metrics", {}).items()}
+        reported = {**self._info.get("metrics", {}), **self._said("episode_metrics")}
+        metrics |= {name: float(value) for name, value in reported.items()}
         result = EpisodeResult(
             env_id=self._episode.env_id,
             task=self.env.task,
@@ -282,6 +258,7 @@ class EnvSlot:
             length=self._length,
             metrics=metrics,
             failure=self._ended_by,
+            facts=self._said("episode_facts"),
         )
         if self._episode.film is None:
             return Finished(self._index, result)
@@ -293,6 +270,10 @@ class EnvSlot:
         if self._env is not None:
             self._env.close()
         self._env, self._made = None, None
+
+    def _said(self, method: str) -> dict[str, Any]:
+        """What the environment has to say about its episode, if it has such a method."""
+        return dict(getattr(self.env, method, dict)())
 
     def _will_be_seen(self, step: int, chunk_length: int) -> bool:
         """Whether a decision at the end of this chunk, or of a later one, looks at the frame `step` steps into it."""

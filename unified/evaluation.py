@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
+from jaxtyping import UInt8
 
 from unified.episodes import Episode, FilmRequest, Finished
 from unified.errors import UserError
@@ -17,6 +19,7 @@ from unified.rollout import Policy, run_episodes
 from unified.suites import Suite
 from unified.video import write_mp4
 
+Pictures = UInt8[np.ndarray, " frame height width 3"]
 OnEpisode = Callable[[EpisodeResult], None]
 
 
@@ -84,11 +87,24 @@ def run_policy(
             how = "success" if result.success else "failure"
             paths[index] = f"films/{name}-{result.seed}-{how}.mp4"
             write_mp4(folder / paths[index], finished.film, finished.fps, quality=26)
+            moment = around_failure(finished)
+            if moment is not None:
+                result.facts["moment"] = paths[index].removesuffix(".mp4") + "-moment.mp4"
+                write_mp4(folder / result.facts["moment"], moment, finished.fps, quality=26)
         if on_episode is not None:
             on_episode(result)
 
     results = run_episodes(episodes, policy, num_workers, envs_per_worker, max_env_steps, keep)
     return [replace(result, film=paths.get(index)) for index, result in enumerate(results)]
+
+
+def around_failure(finished: Finished, before_s: float = 2.5, after_s: float = 1.0) -> Pictures | None:
+    """The part of a film around the step that the environment calls bad (`bad_step` among its facts), if it does."""
+    step, film, result = finished.result.facts.get("bad_step"), finished.film, finished.result
+    if step is None or film is None or result.length == 0:
+        return None
+    at = round(step / result.length * (len(film) - 1))
+    return film[max(0, at - round(before_s * finished.fps)) : at + round(after_s * finished.fps) + 1]
 
 
 def collect_results(

@@ -16,13 +16,27 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float
     _check_counts(successes, trials)
     if trials == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    rate, weight = successes / trials, z * z / trials
-    centre = (rate + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(rate * (1 - rate) / trials + weight / (4 * trials))
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return low, high
+    return _score_interval(successes / trials, trials, NormalDist().inv_cdf(0.5 + confidence / 2))
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a mean of independent values.
+
+    Where all lie in [0, 1]: Wilson's, as if their sum were a count. Nothing in [0, 1] varies more than a coin of the
+    same mean, so it is wide enough, and not of width zero where all are 0 or all 1. Elsewhere: normal quantile times
+    standard error; of a single value, the value itself.
+
+    Raises:
+        ValueError: if there are no values.
+    """
+    count = len(values)
+    if not count:
+        raise ValueError("a mean of no values has no interval")
+    mean, z = math.fsum(values) / count, NormalDist().inv_cdf(0.5 + confidence / 2)
+    if all(0 <= value <= 1 for value in values):
+        return _score_interval(mean, count, z)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(count - 1, 1) / count)
+    return mean - z * spread, mean + z * spread
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -55,6 +69,15 @@ def weighted_mean_interval(
     below = math.sqrt(sum((weight * (rate - low)) ** 2 for weight, rate, (low, _) in parts))
     above = math.sqrt(sum((weight * (high - rate)) ** 2 for weight, rate, (_, high) in parts))
     return max(0.0, mean - below), min(1.0, mean + above)
+
+
+def _score_interval(rate: float, trials: int, z: float) -> tuple[float, float]:
+    weight = z * z / trials
+    centre = (rate + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(rate * (1 - rate) / trials + weight / (4 * trials))
+    low = 0.0 if rate == 0 else max(0.0, centre - half)
+    high = 1.0 if rate == 1 else min(1.0, centre + half)
+    return low, high
 
 
 def _check_counts(successes: int, trials: int) -> None:

@@ -186,6 +186,8 @@ class _Recording:
     def _save(self, task: _Task, recorded: Recorded) -> None:
         job = recorded.job
         details = {"env_id": job.env_id, "seed": job.seed, "noise": job.noise, "success": recorded.success}
+        if recorded.facts:
+            details["facts"] = recorded.facts
         self.writer.commit(recorded.episode, recorded.task, details)
         _remove_films(recorded)
         task.saved += 1

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from unified.atomic import write_text
+from unified.failures import failures
 from unified.html import Html, bar, join, media, page, table, tag
 from unified.results import read_results
+from unified.tables import mean_text, metric_names
 
 MAX_FILMS = 12
 DASH = "\N{EN DASH}"
@@ -117,6 +119,25 @@ def groups(report: Report) -> Html:
     return join([tag("h2", "By group"), table(["group", "tasks", *map(_short, report.columns)], rows)])
 
 
+def metrics(report: Report) -> Html:
+    """What environments measure besides success: a table for each metric, tasks down, policies across."""
+    names = metric_names(report.results)
+    if not names:
+        return Html("")
+    columns = report.columns
+    parts: list[object] = []
+    for name in names:
+        rows: list[list[object]] = []
+        for env_id in report.results["summary"]["per_task"]:
+            of_task = [summary["per_task"].get(env_id, {}) for summary in columns.values()]
+            rows.append([_task_name(env_id), *(mean_text(row.get("metrics", {}).get(name)) for row in of_task)])
+        overall = [mean_text(summary.get("metrics", {}).get(name)) for summary in columns.values()]
+        rows.append([tag("b", "all"), *overall])
+        parts += [tag("h3", name), table(["task", *map(_short, columns)], rows)]
+    note = "Means over episodes with 95 % intervals, as the environments report them."
+    return join([tag("h2", "What was measured"), *parts, tag("p", tag("small", note))])
+
+
 def films(report: Report) -> Html:
     """Films of the policy: a success and a failure of each task where there are both."""
     picked: list[Mapping[str, Any]] = []
@@ -131,6 +152,11 @@ def films(report: Report) -> Html:
     left = len(filmed) - len(figures)
     more = tag("p", tag("small", f"{left} more films lie in {report.folder.name}/films.")) if left > 0 else ""
     return join([tag("h2", "What it did"), tag("div", *figures, class_="films"), more])
+
+
+def went_wrong(report: Report) -> Html:
+    """Step and cause of every failure that an environment explains."""
+    return failures(report.results, report.folder)
 
 
 def plans(report: Report) -> Html:
@@ -237,7 +263,17 @@ def provenance(report: Report) -> Html:
     return join([tag("h2", "Provenance"), table(["", ""], rows, numbers_from=9), command])
 
 
-SECTIONS: list[Section] = [verdict, groups, films, plans, world_model, inverse_dynamics, provenance]
+SECTIONS: list[Section] = [
+    verdict,
+    groups,
+    metrics,
+    films,
+    lambda report: failures(report.results, report.folder),
+    plans,
+    world_model,
+    inverse_dynamics,
+    provenance,
+]
 
 
 # ----------------------------------------------------------------------------------------------------------- wording

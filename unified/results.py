@@ -12,9 +12,12 @@ Top level:
         env_id, task (the instruction in words), seed (of the environment), success (bool), return (sum of rewards),
         length (env steps until success or the end), metrics (numbers: decisions, decision_ms = milliseconds of model
         time per decision, and what the environment reports), failure (null, "time_limit" or "terminated"),
-        film (path relative to this file) where one was made.
+        film (path relative to this file) where one was made, facts (plain values) where the environment states any:
+        which variant it was; `bad_step`, the env step at which success was lost, and what else it says of that;
+        `moment`, the path of a short film around it.
     summary: see `summarise`.
     baselines: name -> {"summary": ..., "episodes": number} of other policies on the same episodes (may be empty).
+    env_kwargs: arguments of the environments that differ from the suite's (only where there are any).
     queries: what `unified.scores` measured on held-out windows, dataset name -> scores (may be empty).
 """
 
@@ -30,10 +33,11 @@ from typing import Any
 
 from unified.atomic import write_text
 from unified.errors import UserError
-from unified.intervals import clopper_pearson, weighted_mean_interval, wilson
+from unified.intervals import clopper_pearson, mean_interval, weighted_mean_interval, wilson
 
 SCHEMA_VERSION = 1
 INTERVALS = {"wilson": wilson, "clopper-pearson": clopper_pearson}
+_OF_THE_POLICY = ("decisions", "decision_ms")  # no scores of what was done
 _PACKAGES = ("unified", "torch", "numpy", "gymnasium", "mujoco", "metaworld", "lerobot", "pytorch-lightning")
 
 
@@ -45,6 +49,7 @@ class EpisodeResult:
         env_return: sum of rewards until the episode ended ("return" in the file).
         length: env steps until success or the end.
         film: path of a film, relative to results.json.
+        facts: what the environment says about the episode besides numbers.
     """
 
     env_id: str
@@ -56,6 +61,7 @@ class EpisodeResult:
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     failure: str | None = None
     film: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def to_dict(self) -> dict[str, Any]:
         """The episode as it stands in the file."""
@@ -69,7 +75,8 @@ class EpisodeResult:
             "metrics": self.metrics,
             "failure": self.failure,
         }
-        return values if self.film is None else {**values, "film": self.film}
+        more = {"film": self.film, "facts": self.facts}
+        return {**values, **{name: value for name, value in more.items() if value}}
 
 
 def summarise(
@@ -79,6 +86,8 @@ def summarise(
 
     Returns:
         success_rate, success_ci95, episodes, successes: over all episodes; interval: the method.
+        metrics: name -> {mean, ci95, episodes} of what environments report, over the episodes that have it; the
+            interval is `unified.intervals.mean_interval`.
         per_task: env_id -> the same numbers, group, mean_length, mean_return.
         per_group: group -> success_rate (mean of its tasks' rates), success_ci95, tasks.
         task_mean, group_mean: {success_rate, success_ci95}; means over tasks, and over groups whatever their sizes
@@ -93,6 +102,7 @@ def summarise(
             **_proportion([episode.success for episode in mine], interval),
             "task": mine[0].task,
             "group": groups.get(env_id, "all"),
+            "metrics": _metrics(mine),
             "mean_length": sum(episode.length for episode in mine) / len(mine),
             "mean_return": sum(episode.env_return for episode in mine) / len(mine),
         }
@@ -102,6 +112,7 @@ def summarise(
     return {
         **_proportion([episode.success for episode in episodes], interval),
         "interval": method,
+        "metrics": _metrics(episodes),
         "per_task": per_task,
         "per_group": per_group,
         "task_mean": _mean(list(per_task.values())),
@@ -206,6 +217,19 @@ def _proportion(successes: Sequence[bool], interval: Any) -> dict[str, Any]:
     count, total = sum(successes), len(successes)
     rate = count / total if total else 0.0
     return {"success_rate": rate, "success_ci95": list(interval(count, total)), "successes": count, "episodes": total}
+
+
+def _metrics(episodes: Sequence[EpisodeResult]) -> dict[str, Any]:
+    names = dict.fromkeys(name for episode in episodes for name in episode.metrics if name not in _OF_THE_POLICY)
+    rows: dict[str, Any] = {}
+    for name in names:
+        values = [episode.metrics[name] for episode in episodes if name in episode.metrics]
+        rows[name] = {
+            "mean": sum(values) / len(values),
+            "ci95": list(mean_interval(values)),
+            "episodes": len(values),
+        }
+    return rows
 
 
 def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

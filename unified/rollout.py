@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from unified.builtin import check_builtin
 from unified.episodes import (
     ActionChunk,
     Decision,
@@ -26,7 +27,6 @@ from unified.episodes import (
     Finished,
     PolicyNeeds,
     Started,
-    builtin_needs,
     run_group,
 )
 from unified.errors import UserError
@@ -66,7 +66,8 @@ def run_episodes(
 
     Args:
         episodes: what to run.
-        policy: a model's policy, or "expert", "random", "play" or "hold", which are decided inside the workers.
+        policy: a model's policy, or "expert", "random", "play", "hold" or a baseline that the environments offer, which
+            are decided inside the workers.
         num_workers: processes that step environments; 0 steps them in this process.
         envs_per_worker: environments that wait for the model together.
         max_env_steps: env steps after which an episode has failed.
@@ -79,7 +80,9 @@ def run_episodes(
         UserError: if an environment cannot be made or breaks, the policy gives actions that are not finite or of a
             wrong shape, or a worker dies; the message names the episode. No process is left behind.
     """
-    needs = builtin_needs(policy) if isinstance(policy, str) else policy.needs
+    if isinstance(policy, str):
+        check_builtin(policy, (episode.env_id for episode in episodes))
+    needs = PolicyNeeds(builtin=policy) if isinstance(policy, str) else policy.needs
     session = _Session(episodes, None if isinstance(policy, str) else policy, on_result)
     indexed = list(enumerate(episodes))
     if num_workers == 0:

@@ -78,6 +78,27 @@ class Suite:
         return range(self.first_seed[split], self.first_seed[split] + count)
 
 
+def with_env_kwargs(suite: Suite, env_kwargs: Mapping[str, Any]) -> Suite:
+    """The same suite in environments that are made with some other arguments."""
+    parts = tuple(with_env_kwargs(part, env_kwargs) for part in suite.parts)
+    return dataclasses.replace(suite, env_kwargs={**suite.env_kwargs, **env_kwargs}, parts=parts)
+
+
+def parse_env_kwargs(text: str) -> dict[str, Any]:
+    """What `--env-kwargs` says, a mapping in YAML such as `{latency_ms: 100}`.
+
+    Raises:
+        UserError: if it is none.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--env-kwargs is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"--env-kwargs must be a mapping such as '{{latency_ms: 100}}', got {text!r}.")
+    return values
+
+
 def suite_names() -> list[str]:
     """Names of the suites that come with the project."""
     return sorted(path.stem for path in _folder().glob("*.yaml"))

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sims.driving.planners import Controller, PrivilegedPlanner, make_planner
+from sims.driving.judge import WINDOW, Reference, window_scores
+from sims.driving.planners import Planner, PrivilegedPlanner, make_planner
 from sims.driving.scenario import Scenario
 from sims.driving.scenarios import build_scenario, topologies
-from sims.driving.scores.epdms import epdms_one_stage
-from sims.driving.scores.pdms import STEPS_NEEDED, pdms
-from sims.driving.scores.scene import EgoTrajectories, ScoredScene
+from sims.driving.scores.pdms import STEPS_NEEDED
 from sims.driving.world import World
 
-WINDOW = 40  # steps
-_HISTORY = 15
 _TRIES = 4  # seeds looked at for each scenario wanted
 
 
@@ -55,7 +52,7 @@ def drive(scenario: Scenario | str, planner: str, with_scores: bool = False) -> 
     """
     world = World(build_scenario(scenario) if isinstance(scenario, str) else scenario)
     controller = make_planner(planner)
-    references: list[tuple[int, EgoTrajectories]] = []
+    references: list[Reference] = []
     while not world.is_over:
         if with_scores and world.time_step % WINDOW == 0:
             references.append((world.time_step, PrivilegedPlanner().replan(world)))
@@ -66,7 +63,7 @@ def drive(scenario: Scenario | str, planner: str, with_scores: bool = False) -> 
     if not result.success and result.failure != "too_slow":
         return DriveResult(**{**vars(result), "pdms": 0.0, "epdms": 0.0})
     _finish_first_window(world, controller)
-    return DriveResult(**{**vars(result), **_window_scores(world, references)})
+    return DriveResult(**{**vars(result), **window_scores(world, references)})
 
 
 def is_solvable(scenario: Scenario | str) -> bool:
@@ -104,22 +101,7 @@ def _result(world: World, planner: str) -> DriveResult:
     return DriveResult(world.scenario.id, planner, success, failure, step, actor, seen, progress, seconds)
 
 
-def _finish_first_window(world: World, controller: Controller) -> None:
+def _finish_first_window(world: World, controller: Planner) -> None:
     """Drive on after a short success until one window is complete."""
     while len(world.record.ego) < STEPS_NEEDED:
         world.step(controller(world))
-
-
-def _window_scores(world: World, references: list[tuple[int, EgoTrajectories]]) -> dict[str, float]:
-    scores: list[tuple[float, float]] = []
-    for begin, reference in references:
-        if begin + STEPS_NEEDED > len(world.record.ego):
-            break
-        scene = world.scored_scene(begin, begin + STEPS_NEEDED)
-        plan = EgoTrajectories(world.record.ego_states(begin, begin + WINDOW + 1)[None])
-        history = world.record.ego_states(max(0, begin - _HISTORY), begin) if begin >= _HISTORY else None
-        with_history = ScoredScene(scene.map, scene.tracks, scene.centreline, history=history)
-        one, two = pdms(scene, plan, reference).score, epdms_one_stage(with_history, plan, reference).score
-        scores.append((one, two))
-    mean = np.mean(scores, axis=0)
-    return {"pdms": float(mean[0]), "epdms": float(mean[1])}

@@ -1,21 +1,21 @@
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo's names come from compiled modules without stubs.
-"""Driving as a Gymnasium environment: one family of scenarios, a camera rig, two pedals and a wheel."""
+"""Driving as a Gymnasium environment: one family of scenarios, a camera rig, and a wheel with pedals or whole plans."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
-import gymnasium
 import mujoco
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from sims.base import FILM_SIZE, Observation, Policy, SimEnv
 from sims.camera import CameraView, Size
+from sims.driving.controls import CONTROLS
+from sims.driving.judge import Judge, facts, so_far
 from sims.driving.latency import Latency
 from sims.driving.lidar import Lidar
-from sims.driving.planners import PrivilegedPlanner
+from sims.driving.planners import PLANNERS, make_planner
 from sims.driving.play import Player
 from sims.driving.rigs import rig as rig_of
 from sims.driving.scenarios import FAMILIES, build_scenario, scenario_ids, topologies
@@ -23,7 +23,7 @@ from sims.driving.scene import ABOVE, CHASE, EGOS, Scene
 from sims.driving.scores.scene import AX, AY, HEADING, STEER, VX, YAW_ACC, YAW_RATE, VehicleParameters, X, Y
 from sims.driving.sensors import Sensors, Truth, camera_view
 from sims.driving.vehicle import CONTROL_DT_S, step_bicycle
-from sims.driving.weather import Weather, rainy
+from sims.driving.weather import Weather, weather_of
 from sims.driving.wheels import Wheels
 from sims.driving.world import STATE_VECTOR_SIZE, World
 from sims.errors import unknown_name
@@ -32,12 +32,15 @@ from sims.renderer import Renderer
 TEST_SEEDS = range(10_000, 20_000)  # their episodes take place on held-out topologies, all others never
 ROUTE_AHEAD_M = (5.0, 10.0, 15.0, 25.0, 40.0)
 _IDS = 2  # topology and seed, in front of the world's state
+_CONDITIONS = "_conditions"
 _LIDAR = Lidar()
 _State = mujoco.mjtState
 
 
 class DrivingEnv(SimEnv):
-    """A car in traffic, 10 actions a second: (steer, pedal) in [-1, 1], left and gas positive.
+    """A car in traffic, 10 actions a second: (steer, pedal) in [-1, 1], left and gas positive, or plans.
+
+    With `control="trajectory"` an action is the next 4 s, see `controls.Trajectories`.
 
     `agent_pos` holds speed (m/s), wheel angle (rad), yaw rate (rad/s), acceleration along and across (m/s^2), then the
     route: x and y in the vehicle frame of points 5, 10, 15, 25 and 40 m ahead.
@@ -48,9 +51,9 @@ class DrivingEnv(SimEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium declares it so
-    embodiment = "car"
     proprio_size = 5 + 2 * len(ROUTE_AHEAD_M)
     sim_state_size = 512
+    baselines = tuple(PLANNERS)
     sim_state_spec = int(_State.mjSTATE_FULLPHYSICS) | int(_State.mjSTATE_WARMSTART)
 
     def __init__(
@@ -65,13 +68,16 @@ class DrivingEnv(SimEnv):
         ego: str = "bicycle",
         weather: Weather | Mapping[str, float] | None = None,
         latency_ms: int = 0,
+        control: str = "pedals",
+        calm: bool = False,
     ):
         """Choose what is driven, and with which car and cameras.
 
         Args:
             family: of scenarios; the seed of `reset` chooses topology and details, in `TEST_SEEDS` a held-out one.
             rig: name in `rigs.RIGS`.
-            cameras: of the rig, in the observation; all of them by default, empty for no pictures.
+            cameras: of the rig, in the observation; all of them by default, empty for no pictures. `front_conditions`
+                shows the map's lines and everybody's boxes as `front` would see them.
             image_size: height and width of the pictures.
             max_env_steps: the episode is truncated after so many actions.
             render_mode: `rgb_array` makes `render()` give pictures.
@@ -80,15 +86,19 @@ class DrivingEnv(SimEnv):
             weather: instead of each scenario's own; as a mapping, what is not named is as on a clear day, and the grip
                 follows from the rain.
             latency_ms: after which a command takes effect, a multiple of 20.
+            calm: drive each scenario's twin without the hazard.
+            control: `pedals`, or `trajectory`: an action is the plan for the next four seconds.
 
         Raises:
             ValueError: an unknown name, a scenario of another family, a latency that can't be had.
         """
-        if family not in FAMILIES:
-            raise unknown_name("scenario family", family, FAMILIES)
-        if ego not in EGOS:
-            raise unknown_name("ego", ego, EGOS)
-        self.family, self.rig, self._ego, self._weather = family, rig_of(rig), ego, _weather_of(weather)
+        known = (("scenario family", family, FAMILIES), ("ego", ego, EGOS), ("control", control, CONTROLS))
+        for what, name, names in known:
+            if name not in names:
+                raise unknown_name(what, name, names)
+        self.control, self._twin = CONTROLS[control](), "/calm" if calm else ""
+        self.embodiment = self.control.embodiment
+        self.family, self.rig, self._ego, self._weather = family, rig_of(rig), ego, weather_of(weather)
         self._fixed_scenario, self._latency = scenario, Latency(latency_ms)
         self._latency_ms, self._vehicle = latency_ms, VehicleParameters()
         if scenario is not None and build_scenario(scenario).family != family:
@@ -98,8 +108,8 @@ class DrivingEnv(SimEnv):
             model=self.model,
             data=self.data,
             views=self._views(),
-            action_space=gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32),
-            task_name=family if ego == "bicycle" else f"{family}-{ego}",
+            action_space=self.control.space,
+            task_name=(family if ego == "bicycle" else f"{family}-{ego}") + self._twin,
             task=self.world.instruction,
             control_dt=CONTROL_DT_S,
             cameras=[camera.name for camera in self.rig] if cameras is None else cameras,
@@ -118,10 +128,15 @@ class DrivingEnv(SimEnv):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin the scenario of the seed; info names it."""
         observation, info = super().reset(seed=seed, options=options)
-        return observation, {**info, **self._facts()}
+        return observation, {**info, **so_far(self.world)}
 
     def render_frame(self, camera: str, size: int = FILM_SIZE) -> UInt8[np.ndarray, " size size 3"]:
-        """A square picture from a camera of the rig, or from `chase` or `above`, which show the own car."""
+        """A square picture from a camera of the rig, or from `chase` or `above`, which show the own car.
+
+        `<camera>_conditions` is what `conditions` gives for that camera; it may be among the observation's cameras.
+        """
+        if camera in self.views and camera.endswith(_CONDITIONS):
+            return self.conditions(camera.removesuffix(_CONDITIONS), size)
         frame = super().render_frame(camera, size)
         is_film = self.views[camera].fixed in (CHASE, ABOVE)
         return frame if is_film else self.sensors.through_the_lens(frame, camera, self.world.time_step)
@@ -142,6 +157,18 @@ class DrivingEnv(SimEnv):
         """A range image in metres; inf where nothing came back."""
         return self.sensors.scan(lidar)[0]
 
+    def episode_metrics(self) -> dict[str, float]:
+        """The scores of `judge`; PDMS and EPDMS take about a tenth of a second for every four that were driven."""
+        return self._judge.metrics(self.world)
+
+    def measurements(self) -> dict[str, Float64[np.ndarray, " size"]]:
+        """The ego's motion: its state in the map's frame, columns of `scores.scene`."""
+        return {"ego_motion": self.world.ego.copy()}
+
+    def episode_facts(self) -> dict[str, Any]:
+        """Scenario, topology, and the first thing that went wrong."""
+        return facts(self.world)
+
     def close(self) -> None:
         """Free the graphics buffers."""
         self._renderer = None  # it belongs to the sensors
@@ -149,12 +176,28 @@ class DrivingEnv(SimEnv):
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
         """The privileged planner, which sees the world and not the pictures."""
-        planner = PrivilegedPlanner()
-        return lambda observation: planner(self.world).astype(np.float32)
+        return self.make_baseline("privileged")
+
+    def make_baseline(self, name: str) -> Policy:
+        """A planner of `planners.PLANNERS`."""
+        planner = make_planner(name)
+        return lambda observation: self.control.action_of(planner, self.world)
 
     def make_play(self, rng: np.random.Generator) -> Policy:
         """Driving that wanders within and a little beyond the road, speeds up and brakes at will."""
-        return Player(self, rng)
+        player = Player(rng)
+        return lambda observation: self.control.action_of(player, self.world)
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers that disturb an action."""
+        return self.control.noise_size
+
+    def perturbed(
+        self, action: Float32[np.ndarray, " action"], noise: Float32[np.ndarray, " noise"]
+    ) -> Float32[np.ndarray, " action"]:
+        """An action that drives a little elsewhere; see `controls`."""
+        return self.control.perturbed(action, noise)
 
     def _take(self, world: World) -> None:
         """Leave the present world for another one."""
@@ -163,7 +206,7 @@ class DrivingEnv(SimEnv):
 
     def _build(self, world: World) -> None:
         """Make a model for a world, and sensors in it."""
-        self.world = world
+        self.world, self._judge = world, Judge()
         self._scene = Scene(world.scenario, self._vehicle, self.rig, self._ego)
         self.model, self.data = self._scene.model, self._scene.data
         self.sensors = Sensors(self._scene, world.road_map, self.rig, self.supersample)
@@ -182,21 +225,26 @@ class DrivingEnv(SimEnv):
 
     def _scenario_of(self, seed: int) -> str:
         split = "test" if seed in TEST_SEEDS and topologies(self.family, "test") else "train"
-        return scenario_ids(self.family, split, [seed])[0]
+        return scenario_ids(self.family, split, [seed])[0] + self._twin
 
-    def _step_world(self, action: Float32[np.ndarray, " 2"]) -> tuple[float, bool, dict[str, Any]]:
+    def _checked_action(self, action: np.ndarray) -> Float32[np.ndarray, " action"]:
+        self.control.check(action)
+        return super()._checked_action(action)
+
+    def _step_world(self, action: Float32[np.ndarray, " action"]) -> tuple[float, bool, dict[str, Any]]:
+        self._judge.note(self.world)
         progress, failure = self.world.progress, self.world.failure
-        self.world.step(self._next_ego(action.astype(np.float64)))
+        self.world.step(self._next_ego(self.control.command(action, self.world.ego)))
         self._show()
         reward = self.world.progress - progress - float(failure is None and self.world.failure is not None)
         is_in_time = self.world.time_s <= self.world.scenario.duration_s or self._is_success
-        return reward, self.world.is_success and is_in_time, self._facts()
+        return reward, self.world.is_success and is_in_time, so_far(self.world)
 
-    def _next_ego(self, action: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, " 11"]:
+    def _next_ego(self, wanted: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, " 11"]:
         """State of the car after a control step."""
         before = ego = self.world.ego
         friction = self.world.friction_here
-        for command, seconds in self._latency.delayed(action):
+        for command, seconds in self._latency.delayed(wanted):
             if self._wheels is not None:
                 ego = self._wheels.drive(ego, command, friction, seconds)
             else:
@@ -214,21 +262,6 @@ class DrivingEnv(SimEnv):
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
 
-    def _facts(self) -> dict[str, Any]:
-        """What happened so far, for `info`."""
-        world = self.world
-        return {
-            "scenario": world.scenario.id,
-            "progress": world.progress,
-            "failure": world.failure or "",
-            "collision": world.failure == "collision",
-            "off_road": world.failure == "off_road",
-            "red_light": world.failure == "red_light",
-            "is_over": world.is_over,
-            "speed_mps": float(world.ego[VX]),
-            "time_s": world.time_s,
-        }
-
     def _proprio(self) -> Float[np.ndarray, " proprio"]:
         ego, route = self.world.ego, self.world.scenario.route
         ahead = route.at(self.world.route_m + np.array(ROUTE_AHEAD_M))[:, :2] - ego[[X, Y]]
@@ -244,7 +277,7 @@ class DrivingEnv(SimEnv):
 
     def _set_extra_state(self, extra: Float64[np.ndarray, " extra"]) -> None:
         commands, state = np.split(extra[_IDS:][: Latency.size + STATE_VECTOR_SIZE], [Latency.size])
-        scenario = f"{self.family}/{FAMILIES[self.family].topologies[int(extra[0])]}/{int(extra[1])}"
+        scenario = f"{self.family}/{FAMILIES[self.family].topologies[int(extra[0])]}/{int(extra[1])}{self._twin}"
         world = World(build_scenario(scenario), self._weather)
         world.set_state(state)
         self._take(world)
@@ -255,25 +288,11 @@ class DrivingEnv(SimEnv):
 
     def _views(self) -> dict[str, CameraView]:
         square = {camera.name: camera_view(camera, 1) for camera in self.rig}
-        return {**square, CHASE: CameraView(fixed=CHASE), ABOVE: CameraView(fixed=ABOVE)}
+        lines = {f"{name}{_CONDITIONS}": view for name, view in square.items()}
+        return {**square, **lines, CHASE: CameraView(fixed=CHASE), ABOVE: CameraView(fixed=ABOVE)}
 
     def _resolution(self, camera: str) -> tuple[int, int]:
         found = [mounted.resolution for mounted in self.rig if mounted.name == camera]
         if not found:
             raise unknown_name("camera", camera, [mounted.name for mounted in self.rig])
         return found[0]
-
-
-def _weather_of(given: Weather | Mapping[str, float] | None) -> Weather | None:
-    """A weather from what a configuration file can say.
-
-    Raises:
-        ValueError: an unknown name, or a value out of its range.
-    """
-    if given is None or isinstance(given, Weather):
-        return given
-    known = [field.name for field in fields(Weather)]
-    for name in given:
-        if name not in known:
-            raise unknown_name("weather", name, known)
-    return Weather(**{"friction": rainy(given.get("rain", 0.0)).friction, **given})

@@ -49,3 +49,13 @@ def forecast(world: World, ego: Float[np.ndarray, " time 11"]) -> Forecast:
         crowd.step(boxes[step], arrival, colours[-1], now, CONTROL_DT_S, grip, poses)
     crowd.table[:] = kept
     return Forecast(np.stack(boxes_then), np.stack(speeds), np.stack(present), tuple(colours))
+
+
+def extrapolation(world: World, num_steps: int) -> Forecast:
+    """Everybody goes on as now: same speed, same direction, lights as they are. The ego's own eyes could tell."""
+    view, ahead = world.actors, np.arange(num_steps)[:, None] * CONTROL_DT_S
+    boxes = np.repeat(view.boxes[None], num_steps, axis=0)
+    boxes[..., 0] += ahead * view.speed * np.cos(view.boxes[:, 2])
+    boxes[..., 1] += ahead * view.speed * np.sin(view.boxes[:, 2])
+    speed, present = (np.repeat(values[None], num_steps, axis=0) for values in (view.speed, view.present))
+    return Forecast(boxes, speed, present, (world.lights,) * num_steps)

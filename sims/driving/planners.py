@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float64
 
 from sims.driving.actors import KINDS
-from sims.driving.forecast import Forecast, forecast
+from sims.driving.forecast import Forecast, extrapolation, forecast
 from sims.driving.proposals import Choices, Course, choices, simulate
 from sims.driving.record import scored_map
 from sims.driving.scores import navsim_terms
@@ -15,15 +16,14 @@ from sims.driving.scores.areas import ego_areas, footprint
 from sims.driving.scores.contacts import collisions, touching
 from sims.driving.scores.pdms import pdms_proposals
 from sims.driving.scores.scene import AX, STEER, VX, EgoTrajectories, ScoredScene, Track
-from sims.driving.vehicle import control_for
+from sims.driving.vehicle import control_for, roll
 from sims.driving.world import World
 from sims.errors import unknown_name
-
-Controller = Callable[[World], Float64[np.ndarray, " 2"]]
 
 HORIZON = 60  # steps that a proposal is simulated
 LOOK_AHEAD = 10  # steps that the forecast is longer
 REPLAN = 5
+PLAN_STEPS = 40  # of the plans that are handed out
 _SPEEDS = (1.0, 0.8, 0.6, 0.4, 0.2)
 _OFFSETS_M = (0.6, 1.2, 2.0, 3.5)
 _STAY_BONUS = 0.02
@@ -32,6 +32,18 @@ _OFFSET_COST = 0.02  # a metre beside the route
 _LATE_FAILURE = 0.3  # what is left of a score when a collision comes after the scored four seconds
 _FRIGHT = 0.7  # and of one that passes close by somebody on foot
 _ROOM_M, _SLOW_MPS = 0.7, 2.0
+
+
+class Planner(Protocol):
+    """Somebody who drives; ask for one of the two at a step."""
+
+    def __call__(self, world: World) -> Float64[np.ndarray, " 2"]:
+        """The control (steer, pedal) for the next step."""
+        ...
+
+    def states_ahead(self, world: World) -> Float64[np.ndarray, " time 11"]:
+        """What the ego is to pass through from the next step on, 40 states at 10 Hz."""
+        ...
 
 
 class PrivilegedPlanner:
@@ -53,6 +65,15 @@ class PrivilegedPlanner:
 
     def __call__(self, world: World) -> Float64[np.ndarray, " 2"]:
         """The control for the next step."""
+        following = self._rest(world)[0]
+        return control_for(following[STEER], following[AX])
+
+    def states_ahead(self, world: World) -> Float64[np.ndarray, " time 11"]:
+        """The rest of the chosen proposal, which began at most half a second ago."""
+        return self._rest(world)[:PLAN_STEPS]
+
+    def _rest(self, world: World) -> Float64[np.ndarray, " time 11"]:
+        """States from the next step on; chosen anew where it is time for that."""
         if self._course is None or self._course.world is not world or world.time_step < self._begin:
             self._course, self._begin, self._chosen = Course(world), -1, None
             self._plan = np.empty((0, 11))
@@ -60,8 +81,7 @@ class PrivilegedPlanner:
         if self._begin < 0 or age >= REPLAN or age + 1 >= len(self._plan):
             self.replan(world)
             age = 0
-        following = self._plan[age + 1]
-        return control_for(following[STEER], following[AX])
+        return self._plan[age + 1 :]
 
     def replan(self, world: World) -> EgoTrajectories:
         """Score all proposals from the present state and take the best; returns it as NAVSIM's 41 states."""
@@ -182,39 +202,64 @@ class KeepLane:
 
     def __call__(self, world: World) -> Float64[np.ndarray, " 2"]:
         """The control for the next step, from what is there now."""
+        following = self._simulated(world, 1)[0]
+        return control_for(following[STEER], following[AX])
+
+    def states_ahead(self, world: World) -> Float64[np.ndarray, " time 11"]:
+        """The same, going on as if nobody changed speed or direction and no light its colour."""
+        return self._simulated(world, PLAN_STEPS)
+
+    def _simulated(self, world: World, num_steps: int) -> Float64[np.ndarray, " time 11"]:
         if self._course is None or self._course.world is not world:
             self._course = Course(world)
-        view = world.actors
-        now = Forecast(view.boxes[None], view.speed[None], view.present[None], (world.lights,))
-        states = simulate(self._course, world.ego, choices([(0.0, 1.0, 0.0, False)]), now, 1)
-        return control_for(states[0, 1, STEER], states[0, 1, AX])
+        others = extrapolation(world, num_steps)
+        return simulate(self._course, world.ego, choices([(0.0, 1.0, 0.0, False)]), others, num_steps)[0, 1:]
 
 
-def constant_velocity(world: World) -> Float64[np.ndarray, " 2"]:
+class Steady:
+    """Wheel and pedal that follow from the ego's own state alone.
+
+    Args:
+        control: (steer, pedal) for a state of the ego.
+    """
+
+    def __init__(self, control: Callable[[Float64[np.ndarray, " 11"]], tuple[float, float]]) -> None:
+        self._control = control
+
+    def __call__(self, world: World) -> Float64[np.ndarray, " 2"]:
+        """The control for the next step."""
+        return np.array(self._control(world.ego))
+
+    def states_ahead(self, world: World) -> Float64[np.ndarray, " time 11"]:
+        """Where that leads with the grip that there is here."""
+        return roll(world.ego, self._control, PLAN_STEPS, world.friction_here, world.vehicle.wheelbase_m)
+
+
+def constant_velocity() -> Planner:
     """On at the same speed with straight wheels."""
-    return np.zeros(2)
+    return Steady(lambda ego: (0.0, 0.0))
 
 
-def always_brake(world: World) -> Float64[np.ndarray, " 2"]:
+def always_brake() -> Planner:
     """Full braking from the first step on."""
-    return np.array([0.0, -1.0])
+    return Steady(lambda ego: (0.0, -1.0))
 
 
-def do_nothing(world: World) -> Float64[np.ndarray, " 2"]:
+def do_nothing() -> Planner:
     """Let the car roll to rest gently and stay there."""
-    return np.array([0.0, -0.15 if world.ego[VX] > 0 else 0.0])
+    return Steady(lambda ego: (0.0, -0.15 if ego[VX] > 0 else 0.0))
 
 
-PLANNERS: dict[str, Callable[[], Controller]] = {
+PLANNERS: dict[str, Callable[[], Planner]] = {
     "privileged": PrivilegedPlanner,
-    "constant-velocity": lambda: constant_velocity,
+    "constant-velocity": constant_velocity,
     "idm-keep-lane": KeepLane,
-    "always-brake": lambda: always_brake,
-    "do-nothing": lambda: do_nothing,
+    "always-brake": always_brake,
+    "do-nothing": do_nothing,
 }
 
 
-def make_planner(name: str) -> Controller:
+def make_planner(name: str) -> Planner:
     """A fresh driver of that name.
 
     Raises:

@@ -1,6 +1,6 @@
 """What a scenario is: a map, a route in words and metres, weather, lights and everybody at the start."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sims.driving.actors import MAX_ACTORS, Actor
 from sims.driving.lights import LightPlan
@@ -23,6 +23,7 @@ class Scenario:
         paths: of the actors.
         patches: stretches of the route with another grip.
         is_hazard: whether anything here calls for braking or dodging.
+        is_calm: whether this is the twin in which nobody does anything unexpected (see `calmed`).
     """
 
     family: str
@@ -43,6 +44,7 @@ class Scenario:
     lights: LightPlan = field(default_factory=LightPlan)
     patches: tuple[Patch, ...] = ()
     is_hazard: bool = False
+    is_calm: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be driven.
@@ -65,4 +67,13 @@ class Scenario:
     @property
     def id(self) -> str:
         """`<family>/<topology>/<seed>`; building it again gives the same scenario to the bit."""
-        return f"{self.family}/{self.topology}/{self.seed}"
+        return f"{self.family}/{self.topology}/{self.seed}" + ("/calm" if self.is_calm else "")
+
+
+def calmed(scenario: Scenario) -> Scenario:
+    """The same drive without its hazard: no event happens, and what lies in the way is not there.
+
+    Who would brake drives on, who would cut in keeps his lane, who would run out stays behind the parked cars.
+    """
+    actors = tuple(replace(actor, event=None) for actor in scenario.actors if actor.kind != "debris")
+    return replace(scenario, actors=actors, is_hazard=False, is_calm=True)

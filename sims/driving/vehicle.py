@@ -5,6 +5,8 @@ limited rate; acceleration asks for up to `MAX_ACCELERATION_MPS2`, or `MAX_BRAKI
 than any road gives, so full braking always uses all the friction there is.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from jaxtyping import Float, Float64
 
@@ -81,6 +83,21 @@ def _substep(
     state[..., AY] = state[..., VX] * state[..., YAW_RATE]
     state[..., STEER] = steer
     state[..., STEER_RATE] = turned / h
+
+
+def roll(
+    state: Float[np.ndarray, " 11"],
+    control: Callable[[Float64[np.ndarray, " 11"]], Sequence[float] | Float64[np.ndarray, " 2"]],
+    num_steps: int,
+    friction: float,
+    wheelbase_m: float,
+) -> Float64[np.ndarray, " time 11"]:
+    """The car's next states while a control is a function of its own state."""
+    states = [np.array(state, np.float64)]
+    for _ in range(num_steps):
+        wanted = np.array(control(states[-1]), np.float64)
+        states.append(step_bicycle(states[-1], wanted, friction, wheelbase_m))
+    return np.stack(states[1:])
 
 
 def control_for(

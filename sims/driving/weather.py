@@ -1,8 +1,11 @@
 """Weather and light: what changes the pictures also changes the grip."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
+
+from sims.errors import unknown_name
 
 DRY_FRICTION = 0.9
 WET_FRICTION = 0.5  # at full rain
@@ -52,3 +55,18 @@ class Patch:
     begin_m: float
     end_m: float
     friction: float
+
+
+def weather_of(given: Weather | Mapping[str, float] | None) -> Weather | None:
+    """A weather from what a configuration file can say.
+
+    Raises:
+        ValueError: an unknown name, or a value out of its range.
+    """
+    if given is None or isinstance(given, Weather):
+        return given
+    known = [field.name for field in fields(Weather)]
+    for name in given:
+        if name not in known:
+            raise unknown_name("weather", name, known)
+    return Weather(**{"friction": rainy(given.get("rain", 0.0)).friction, **given})

@@ -89,10 +89,16 @@ def test_the_same_seed_gives_the_same_results(workshop, tmp_path):
     ("policy", "options", "message"),
     [
         ("expart", (), "Did you mean 'expert'"),
+        (
+            "model",
+            ("--baselines", "expert,do-nothing"),
+            "Unknown policy 'do-nothing'. Known: expert, hold",
+        ),
         ("nobody/nothing/here", (), "No checkpoint folder"),
         ("model", ("--n-action-steps", "9"), "between 1 and the model's action_horizon (8), got 9"),
         ("model", ("--films", "-1"), "--films must not be negative"),
         ("expert", ("--split", "tset"), "Did you mean 'test'"),
+        ("expert", ("--env-kwargs", "latency"), "--env-kwargs must be a mapping"),
     ],
 )
 def test_what_cannot_be_judged_is_answered_in_one_line(workshop, tmp_path, capsys, policy, options, message):
@@ -101,6 +107,32 @@ def test_what_cannot_be_judged_is_answered_in_one_line(workshop, tmp_path, capsy
     assert message in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_baselines_that_environments_offer_are_policies_by_name_with_their_scores_and_facts(tmp_path, capsys):
+    (tmp_path / "drive.yaml").write_text(
+        'env_kwargs: {cameras: [front]}\nmax_env_steps: 300\nepisodes_per_task: 1\ntasks: ["sims:Driving-debris-v0"]\n'
+    )
+    suite = ["--suite", str(tmp_path / "drive.yaml"), "--workers", "0", "--films", "1", "--output", str(tmp_path / "o")]
+    suite += ["--env-kwargs", "{latency_ms: 100}"]
+    assert main(["evaluate", "--policy", "constant-velocity", *suite]) == 0
+    made = read_results(tmp_path / "o")
+    (episode,) = made["episodes"]
+    assert (episode["success"], episode["failure"]) == (False, "terminated")
+    assert episode["length"] < 200, "it ends with the failure"
+    assert episode["facts"]["failure"] in ("collision", "off_road")
+    assert episode["facts"]["scenario"].startswith("debris/")
+    assert made["summary"]["per_task"]["sims:Driving-debris-v0"]["metrics"]["epdms"]["mean"] == 0
+    assert "epdms" in capsys.readouterr().out
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "epdms" in page
+    assert "What went wrong first" in page
+    film, moment = (read_video(tmp_path / "o" / path) for path in (episode["film"], episode["facts"]["moment"]))
+    assert 10 < len(moment) < len(film), "the last seconds before it failed"
+    assert np.abs(moment[-1].astype(float) - film[-1]).mean() < 3
+    assert made["env_kwargs"] == {"latency_ms": 100}
+    assert main(["evaluate", "--policy", "constant-velocty", *suite]) == 1
+    assert "Did you mean 'constant-velocity'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

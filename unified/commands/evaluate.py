@@ -5,14 +5,16 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unified.episodes import BUILTIN_POLICIES, Episode
+from unified.builtin import BUILTIN_POLICIES, check_builtin, is_builtin, known_policies
+from unified.episodes import Episode
 from unified.errors import UserError, unknown_name
 from unified.results import EpisodeResult
 from unified.suites import Suite
+from unified.tables import label, print_tables
 
 if TYPE_CHECKING:
     from unified.model import UnifiedModel
@@ -29,13 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     names = ", ".join(BUILTIN_POLICIES)
     parser.add_argument(
-        "--policy", required=True, help=f"{names}, or a checkpoint: pretrained folder, run folder, .ckpt or Hub id"
+        "--policy",
+        required=True,
+        help=f"{names}, a baseline of the suite's environments, or a checkpoint: pretrained folder, run folder, .ckpt "
+        "or Hub id",
     )
     parser.add_argument(
         "--suite", help="name in configs/suites, or a YAML file; without one only --data is judged (real robots)"
     )
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes a task (default: the suite's)")
     parser.add_argument("--split", default="test", help="which seeds of the suite: test (default) or train")
+    parser.add_argument("--env-kwargs", metavar="YAML", help="other arguments of the environments: '{latency_ms: 100}'")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/evaluate-<policy>-<suite>")
     parser.add_argument("--seed", type=int, default=0, help="seed of the policy's own noise (default 0)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="simulation processes (default 2)")
@@ -45,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baselines",
         default="expert,random",
         metavar="A,B",
-        help="built-in policies beside a checkpoint, on the same episodes (default expert,random; '' for none)",
+        help="policies beside a checkpoint, on the same episodes: built-in ones and baselines that the suite's "
+        "environments offer (default expert,random; '' for none)",
     )
     model = parser.add_argument_group("checkpoints")
     model.add_argument("--num-steps", type=int, default=1, metavar="N", help="denoise steps (default 1)")
@@ -80,33 +87,38 @@ def run(args: argparse.Namespace) -> int:
     """
     from unified.evaluation import clear_folder, collect_results, save, suite_episodes, with_films
     from unified.rendering import configure_rendering
-    from unified.suites import load_suite
+    from unified.suites import load_suite, parse_env_kwargs, with_env_kwargs
 
     if args.suite is None:
         return _judge_recordings(args)
-    suite = load_suite(args.suite)
+    changes = parse_env_kwargs(args.env_kwargs or "{}")
+    suite = with_env_kwargs(load_suite(args.suite), changes)
     episodes = suite_episodes(suite, args.split, args.episodes)
     for name in ("workers", "films", "plans"):
         if getattr(args, name) < 0:
             raise UserError(f"--{name} must not be negative, got {getattr(args, name)}.")
     configure_rendering()
-    model = None if args.policy in BUILTIN_POLICIES else _load(args)
+    env_ids = [task.env_id for task in suite.tasks]
+    for name in _baselines(args):
+        check_builtin(name, env_ids)
+    model = None if is_builtin(args.policy, env_ids) else _load(args, known_policies(env_ids))
     policies = [args.policy if model is None else _make_policy(model, part, args) for part in suite.leaves]
-    folder = args.output or Path("runs") / f"evaluate-{_label(args.policy)}-{suite.name}"
+    folder = args.output or Path("runs") / f"evaluate-{label(args.policy)}-{suite.name}"
     clear_folder(folder)
     filmed = with_films(episodes, args.films) if args.films else episodes
     started = time.perf_counter()
     results = _rollouts(filmed, policies, suite, args, folder, args.policy)
     more: dict[str, Any] = {"duration_s": round(time.perf_counter() - started, 2)}
+    more |= {"env_kwargs": changes} if changes else {}
     baselines: dict[str, list[EpisodeResult]] = {}
     if model is not None:
-        for name in filter(None, args.baselines.split(",")):
+        for name in _baselines(args):
             baselines[name] = _rollouts(episodes, [name] * len(policies), suite, args, None, name)
         more |= _model_extras(model, suite, episodes, args, folder)
     command = shlex.join(["unified", *sys.argv[1:]])
     content = collect_results(suite, args.policy, results, args.seed, args.split, baselines, command, **more)
     page = save(folder, content)
-    _print_table(content)
+    print_tables(content)
     sys.stdout.write(f"{folder / 'results.json'}\n{page}\n")
     return 0
 
@@ -117,8 +129,8 @@ def _judge_recordings(args: argparse.Namespace) -> int:
 
     if not args.data or args.policy in BUILTIN_POLICIES:
         raise UserError("Without --suite there must be a checkpoint as --policy and a recording as --data.")
-    model = _load(args)
-    folder = args.output or Path("runs") / f"evaluate-{_label(args.policy)}-recordings"
+    model = _load(args, BUILTIN_POLICIES)
+    folder = args.output or Path("runs") / f"evaluate-{label(args.policy)}-recordings"
     clear_folder(folder)
     more = _query_scores(model, args, folder)
     suite = Suite(name="held-out recordings", tasks=())
@@ -139,9 +151,13 @@ def _judge_recordings(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load(args: argparse.Namespace) -> "UnifiedModel":
+def _baselines(args: argparse.Namespace) -> list[str]:
+    return [name.strip() for name in args.baselines.split(",") if name.strip()]
+
+
+def _load(args: argparse.Namespace, known: Iterable[str]) -> "UnifiedModel":
     if "/" not in args.policy and not Path(args.policy).exists():
-        raise unknown_name("policy (and no checkpoint folder of that name)", args.policy, BUILTIN_POLICIES)
+        raise unknown_name("policy (and no checkpoint folder of that name)", args.policy, known)
     import torch
 
     from unified.policies import load_model
@@ -207,7 +223,7 @@ def _query_scores(model: "UnifiedModel", args: argparse.Namespace, folder: Path)
     scores: dict[str, Any] = {}
     for root in args.data:
         with _Bar(f"queries on {root}", 1) as bar:
-            scores[_label(root)] = judge_queries(
+            scores[label(root)] = judge_queries(
                 model, root, folder, args.windows, args.num_steps, args.seed, args.holdout, args.data_seed
             )
             bar.advance()
@@ -226,7 +242,7 @@ def _rollouts(
     from unified.evaluation import episodes_of, run_policy
 
     results: list[EpisodeResult] = []
-    with _Bar(_label(name), len(episodes)) as bar:
+    with _Bar(label(name), len(episodes)) as bar:
         for part, policy in zip(suite.leaves, policies, strict=True):
             mine, steps = episodes_of(part, episodes), part.max_env_steps
             results += run_policy(mine, policy, steps, folder, args.workers, args.envs, bar.advance)
@@ -236,13 +252,13 @@ def _rollouts(
 class _Bar:
     """A progress bar on stderr that also says how many have succeeded."""
 
-    def __init__(self, label: str, total: int) -> None:
+    def __init__(self, title: str, total: int) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
-        self._task = self._progress.add_task(label, total=total, note="")
+        self._task = self._progress.add_task(title, total=total, note="")
         self._successes, self._results = 0, 0
 
     def __enter__(self) -> "_Bar":
@@ -260,33 +276,3 @@ class _Bar:
             self._successes += result.success
             note = f"{100 * self._successes / self._results:.0f} % succeed"
         self._progress.update(self._task, advance=1, note=note)
-
-
-def _print_table(results: dict[str, Any]) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    columns = {_label(results["policy"]): results["summary"]}
-    columns |= {name: row["summary"] for name, row in results["baselines"].items()}
-    table = Table(title=f"successes (95 % interval, {results['summary']['interval'].title()})", box=SIMPLE)
-    for name in ("task", *columns):
-        table.add_column(name, no_wrap=True)
-    for env_id in results["summary"]["per_task"]:
-        table.add_row(env_id.split(":")[-1], *(_cell(summary["per_task"][env_id]) for summary in columns.values()))
-    table.add_section()
-    table.add_row("all", *(_cell(summary) for summary in columns.values()))
-    console = Console(file=sys.stdout)
-    console.width = max(100, console.width)
-    console.print(table)
-
-
-def _cell(row: dict[str, Any]) -> str:
-    low, high = row["success_ci95"]
-    return f"{row['successes']}/{row['episodes']} ({100 * low:.0f} to {100 * high:.0f} %)"
-
-
-def _label(path: str) -> str:
-    """A short name for a policy or dataset: the run's folder rather than "pretrained"."""
-    parts = [part for part in Path(path).with_suffix("").parts if part not in ("pretrained", "checkpoints", "/", "..")]
-    return parts[-1] if parts else path

@@ -13,7 +13,7 @@ from unified.errors import UserError
 from unified.record import Plan, Progress, check_request, record
 from unified.recording.plan import Rules
 from unified.rendering import configure_rendering
-from unified.suites import Suite, SuiteTask, load_suite
+from unified.suites import Suite, SuiteTask, load_suite, parse_env_kwargs
 
 HELP = "Let an expert, a checkpoint or play act in environments and keep what happened as a LeRobot v3 dataset."
 EXAMPLES = """
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-size", type=int, metavar="PIXELS", help="height and width (default: the suite's or 64)"
     )
+    parser.add_argument("--env-kwargs", metavar="YAML", help="other arguments of the environments: '{latency_ms: 100}'")
     parser.add_argument("--max-env-steps", type=int, metavar="N", help="an episode without success ends after these")
     parser.add_argument("--play-steps", type=int, default=150, metavar="N", help="length of play or random episodes")
     parser.add_argument("--workers", type=int, default=_cores(), metavar="N", help="processes (default: one a core)")
@@ -88,6 +89,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
         names = ", ".join(part.name for part in suite.parts)
         raise UserError(f"Suite {suite.name} is made of others with cameras of their own; record each: {names}.")
     env_kwargs = {**suite.env_kwargs, "max_env_steps": args.max_env_steps or suite.max_env_steps}
+    if args.env_kwargs is not None:
+        env_kwargs |= parse_env_kwargs(args.env_kwargs)
     if args.cameras is not None:
         env_kwargs["cameras"] = args.cameras
     if args.image_size is not None:

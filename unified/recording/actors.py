@@ -14,6 +14,7 @@ Acting = Callable[[Any], Action]
 
 BUILTIN_POLICIES = ("expert", "play", "random")
 EXPLORING = ("play", "random")  # of fixed length; never taken for demonstrations
+_ACTION_STEPS = 4  # that a checkpoint executes before it looks again, if it predicts so many
 NOISE_DECORRELATION = 0.15  # share of the noise that is new at every env step
 
 
@@ -103,5 +104,7 @@ def _load_policy(path: str, embodiment: str) -> Any:
 
         torch.set_num_threads(1)  # the other cores have workers of their own
 
-        _policies[path, embodiment] = ModelPolicy(load_model(path), embodiment)
+        model = load_model(path)
+        steps = min(_ACTION_STEPS, model.spec.action_horizon)
+        _policies[path, embodiment] = ModelPolicy(model, embodiment, n_action_steps=steps)
     return _policies[path, embodiment]

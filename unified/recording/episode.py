@@ -1,6 +1,7 @@
 """One recorded episode: everything that was seen and done, from the job alone."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ def describe(env: gymnasium.Env[Any, Any], env_id: str) -> Description:
         "next.success": ("bool", 1),
         "observation.sim_state": ("float64", len(inner.get_sim_state())),
     }
+    vectors |= {f"observation.{name}": (str(value.dtype), len(value)) for name, value in inner.measurements().items()}
     features |= {key: {"dtype": kind, "shape": (n,), "names": None} for key, (kind, n) in vectors.items()}
     return Description(env_id, round(1 / inner.control_dt), inner.embodiment, features, dict(inner.versions))
 
@@ -54,31 +56,32 @@ def run_episode(env: gymnasium.Env[Any, Any], job: Job, rules: Rules) -> tuple[d
     acting_rng, noise_rng = (np.random.default_rng([job.seed, salt, stream]) for stream in (0, 1))
     observation, _ = env.reset(seed=job.seed)
     act, label = make_actor(inner, rules.policy, acting_rng, key)
-    noise = ActionNoise(job.noise, len(low), noise_rng)
+    noise = ActionNoise(job.noise, inner.noise_size, noise_rng)
     rows: list[dict[str, Any]] = []
     steps_left, solved = (rules.play_steps if rules.policy in EXPLORING else None), False
     while steps_left is None or steps_left > 0:
-        sim_state = inner.get_sim_state()
+        truth = {"sim_state": inner.get_sim_state(), **inner.measurements()}
         clean = np.clip(np.asarray(act(observation), np.float32), low, high)
         advice = clean if label is act else np.clip(np.asarray(label(observation), np.float32), low, high)
-        action = np.clip(clean + noise(), low, high) if job.noise else clean
+        action = np.asarray(inner.perturbed(clean, noise()), np.float32) if job.noise else clean
         seen, (observation, reward, terminated, truncated, info) = observation, env.step(action)
         success = bool(info["is_success"])
-        rows.append(_row(seen, action, advice, reward, success, sim_state))
+        rows.append(_row(seen, action, advice, reward, success, truth))
         if steps_left is not None:
             steps_left -= 1
         elif success and not solved:
             steps_left = rules.hold_steps
         solved = solved or success
-        if terminated or truncated:
+        is_lost = steps_left is None and bool(info.get("is_over"))  # success is out of reach
+        if terminated or truncated or is_lost:
             break
     return {key: np.stack([row[key] for row in rows]) for key in rows[0]}, solved
 
 
 def _row(
-    seen: Any, action: Action, advice: Action, reward: Any, success: bool, sim_state: np.ndarray
+    seen: Any, action: Action, advice: Action, reward: Any, success: bool, truth: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     row: dict[str, Any] = {f"observation.images.{camera}": picture for camera, picture in seen["pixels"].items()}
     row |= {"observation.state": np.asarray(seen["agent_pos"], np.float32), "action": action, "expert_action": advice}
     row |= {"next.reward": np.array([reward], np.float32), "next.success": np.array([success])}
-    return row | {"observation.sim_state": sim_state}
+    return row | {f"observation.{name}": value for name, value in truth.items()}

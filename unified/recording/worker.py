@@ -27,6 +27,7 @@ class Recorded:
     task: str
     success: bool
     length: int
+    facts: dict[str, Any]
 
 
 def serve(connection: Connection, rules: Rules) -> None:
@@ -71,7 +72,8 @@ class _Studio:
         frames, success = run_episode(env, job, self._rules)
         episode = prepare_episode(frames, description.features, description.fps, folder, self._rules.encoding)
         task = str(env.unwrapped.task)  # pyright: ignore[reportAttributeAccessIssue]
-        return Recorded(job, episode, task, success, len(frames["action"])), description
+        facts = dict(env.unwrapped.episode_facts())  # pyright: ignore[reportAttributeAccessIssue]
+        return Recorded(job, episode, task, success, len(frames["action"]), facts), description
 
     def close(self) -> None:
         for env in self._envs.values():

@@ -1,11 +1,12 @@
 """The scenario library: families of drives, each in a file of its own, and the ids that rebuild them.
 
-An id is `<family>/<topology>/<seed>`; the same id gives the same scenario to the bit.
+An id is `<family>/<topology>/<seed>`; the same id gives the same scenario to the bit. With `/calm` behind it, it is
+that scenario's twin without the hazard.
 """
 
 from collections.abc import Sequence
 
-from sims.driving.scenario import Scenario
+from sims.driving.scenario import Scenario, calmed
 from sims.driving.scenarios import (
     construction,
     cut_in,
@@ -65,14 +66,16 @@ def build_scenario(scenario_id: str) -> Scenario:
         ValueError: the id is not `<family>/<topology>/<seed>`, or names something unknown.
     """
     parts = scenario_id.split("/") if isinstance(scenario_id, str) else []
-    if len(parts) != 3 or not parts[2].isdecimal():
+    is_calm = len(parts) == 4 and parts[3] == "calm"
+    if (len(parts) != 3 and not is_calm) or not parts[2].isdecimal():
         raise ValueError(f"A scenario id looks like follow/street-left/7, got {scenario_id!r}.")
     family, topology, seed = parts[0], parts[1], int(parts[2])
     if family not in FAMILIES:
         raise unknown_name("scenario family", family, FAMILIES)
     if topology not in FAMILIES[family].topologies:
         raise unknown_name(f"topology of family {family!r}", topology, FAMILIES[family].topologies)
-    return FAMILIES[family].build(topology, seed)
+    scenario = FAMILIES[family].build(topology, seed)
+    return calmed(scenario) if is_calm else scenario
 
 
 def topologies(family: str, split: str) -> tuple[str, ...]:

@@ -44,22 +44,34 @@ def simulate(
     initial: Float64[np.ndarray, " 11"],
     vehicle: VehicleParameters | None = None,
     control_dt_s: float = 0.1,
+    num_steps: int | None = None,
 ) -> EgoTrajectories:
     """Track reference poses (x, y, heading of the rear axle, map frame; the first is the start) and return the states.
 
+    Args:
+        poses: of each proposal.
+        initial: state at the first pose.
+        vehicle: NAVSIM's by default.
+        control_dt_s: between poses.
+        num_steps: to drive, at most one less than there are poses; all of them by default.
+
     Raises:
-        ValueError: fewer than four poses (less has no jerk to penalise), NaN, an initial state of another size.
+        ValueError: fewer than four poses (less has no jerk to penalise), NaN, an initial state of another size, more
+            steps than the poses cover.
     """
     poses = checks.frozen(poses, np.float64, (None, None, 3), "poses")
     initial = checks.frozen(initial, np.float64, (STATE_SIZE,), "initial state")
     checks.check_dt(control_dt_s, "control_dt_s")
     if poses.shape[1] < 4:
         raise ValueError(f"a plan to be tracked needs at least 4 poses, got {poses.shape[1]}.")
+    num_steps = poses.shape[1] - 1 if num_steps is None else num_steps
+    if not 1 <= num_steps < poses.shape[1]:
+        raise ValueError(f"num_steps must lie between 1 and {poses.shape[1] - 1}, got {num_steps}.")
     wheelbase = (VehicleParameters() if vehicle is None else vehicle).wheelbase_m
     speed, curvature = estimated_profiles(poses, control_dt_s)
-    states = np.zeros((*poses.shape[:2], STATE_SIZE))
+    states = np.zeros((len(poses), num_steps + 1, STATE_SIZE))
     states[:, 0] = initial
-    for step in range(1, poses.shape[1]):
+    for step in range(1, num_steps + 1):
         now = states[:, step - 1]
         command = _commands(now, poses[:, step - 1], speed, curvature, step - 1, wheelbase, control_dt_s)
         states[:, step] = _moved(now, *command, wheelbase, control_dt_s)

@@ -109,6 +109,21 @@ def test_a_scenario_can_be_named():
         assert info["scenario"] == env.scenario_id == "follow/street-left/7"
 
 
+def test_a_calm_environment_drives_the_twins_and_restores_them():
+    env, other = make("pedestrian-dart", calm=True), make("pedestrian-dart")
+    env.reset(seed=10_001)
+    other.reset(seed=10_001)
+    assert env.scenario_id == f"{other.scenario_id}/calm"
+    with pytest.raises(ValueError, match="another task"):
+        other.set_sim_state(env.get_sim_state())
+    egos(env, controls(0, 5))
+    state = env.get_sim_state()
+    first = egos(env, controls(1, 5))
+    env.reset(seed=1)
+    env.set_sim_state(state)
+    assert np.array_equal(first, egos(env, controls(1, 5)))
+
+
 def test_the_instruction_is_that_of_the_scenario():
     env = make("roundabout")
     tasks = set()

@@ -117,3 +117,17 @@ def test_a_drive_that_fails_scores_nothing_and_says_where_and_why():
     assert result.failure in ("collision", "off_road")
     assert result.bad_step is not None
     assert result.pdms == result.epdms == 0.0
+
+
+def test_the_calm_twin_is_the_same_drive_without_the_hazard():
+    for family in ("hard-brake", "cut-in", "pedestrian-dart", "debris"):
+        (name,) = scenario_ids(family, "train", [1])
+        hazard, calm = build_scenario(name), build_scenario(f"{name}/calm")
+        assert (calm.id, calm.is_hazard, hazard.is_hazard) == (f"{name}/calm", False, True)
+        assert (calm.start_mps, calm.goal_m, calm.weather) == (hazard.start_mps, hazard.goal_m, hazard.weather)
+        assert not any(actor.event for actor in calm.actors)
+        assert not any(actor.kind == "debris" for actor in calm.actors)
+    assert drive("hard-brake/street-straight/0", "constant-velocity").failure == "collision"
+    assert drive("hard-brake/street-straight/0/calm", "constant-velocity").success
+    with pytest.raises(ValueError, match="looks like"):
+        build_scenario("hard-brake/street-straight/0/quiet")

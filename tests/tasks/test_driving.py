@@ -1,0 +1,65 @@
+"""Displacement errors by hand, and that only plans of demonstrations are measured."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tasks.driving import PLANNING_BODY, POSES, constant_velocity, plan_metrics, trajectory_errors
+from tests.worlds import random_batch, small_config, small_spec
+from unified.model import UnifiedModel
+from unified.queries import get_query
+from unified.spec import Embodiment
+
+PEDALS, PLANS = Embodiment("car", 2, 3, ("front",), 0.1), Embodiment(PLANNING_BODY, 3 * POSES, 3, ("front",), 0.1)
+
+
+def straight(speed: float, rows: int = 1) -> torch.Tensor:
+    return constant_velocity(torch.full((rows,), speed))
+
+
+def test_a_plan_that_falls_behind_evenly_has_the_errors_of_its_lag() -> None:
+    errors = trajectory_errors(straight(9.0), straight(10.0), torch.tensor([True]))
+    assert errors["fde_m_1s"] == pytest.approx(1.0, abs=1e-5)
+    assert errors["fde_m_4s"] == pytest.approx(4.0, abs=1e-5)
+    assert errors["ade_m_1s"] == pytest.approx(0.55, abs=1e-5), "the mean of 0.1 to 1.0"
+    assert errors["ade_m_4s"] == pytest.approx(2.05, abs=1e-5)
+    assert errors["heading_rad_2s"] == 0
+
+
+def test_headings_are_compared_around_the_circle_and_rows_can_be_left_out() -> None:
+    plan, truth = straight(5.0, 2), straight(5.0, 2)
+    plan[0, :, 2], truth[0, :, 2] = 3.1, -3.1
+    plan[1] += 100
+    errors = trajectory_errors(plan, truth, torch.tensor([True, False]))
+    assert errors["heading_rad_4s"] == pytest.approx(2 * torch.pi - 6.2, abs=1e-5)
+    assert errors["ade_m_4s"] == 0
+
+
+def test_only_plans_of_demonstrations_are_measured_beside_constant_velocity() -> None:
+    spec = small_spec(embodiments=(PEDALS, PLANS), action_horizon=1)
+    model = UnifiedModel(small_config(), spec)
+    batch = random_batch(spec, size=4)
+    proprio = torch.zeros(4, 1, 3)
+    proprio[..., 0] = 10.0
+    observation = replace(batch.observation, proprio=proprio, embodiment=torch.tensor([0, 1, 1, 1]))
+    action = torch.zeros(4, 1, 3 * POSES)
+    action[1:, 0] = straight(8.0).flatten()
+    batch = replace(
+        batch,
+        observation=observation,
+        action=torch.full_like(action, 5.0),
+        expert_action=action,
+        is_demonstration=torch.tensor([True, True, False, True]),
+        action_is_pad=torch.tensor([[False], [False], [False], [True]]),
+    )
+    answer = action.clone()
+    answer[[0, 2, 3]] = 1e3  # pedals, play, and past the end: none of it counts
+    values = plan_metrics(model, batch, get_query("policy"), answer)
+    assert values["ade_m_4s_policy"] == 0
+    assert values["fde_m_2s_constant_velocity"] == pytest.approx(4.0, abs=1e-4)
+    assert "action_mse_policy" in values
+    nobody = replace(batch, is_demonstration=torch.zeros(4, dtype=torch.bool))
+    assert set(plan_metrics(model, nobody, get_query("policy"), answer)) == {"action_mse_policy"}
+    of_pedals = replace(batch, observation=replace(observation, embodiment=torch.zeros(4, dtype=torch.long)))
+    assert set(plan_metrics(model, of_pedals, get_query("policy"), answer)) == {"action_mse_policy"}

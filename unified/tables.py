@@ -1,0 +1,62 @@
+"""An evaluation as tables in a terminal: successes by task, and what else environments measure."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def print_tables(results: Mapping[str, Any]) -> None:
+    """Successes of each task, one column a policy; then the means of every metric."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = summaries(results)
+    table = Table(title=f"successes (95 % interval, {results['summary']['interval'].title()})", box=SIMPLE)
+    for name in ("task", *columns):
+        table.add_column(name, no_wrap=True)
+    for env_id in results["summary"]["per_task"]:
+        table.add_row(env_id.split(":")[-1], *(_cell(summary["per_task"][env_id]) for summary in columns.values()))
+    table.add_section()
+    table.add_row("all", *(_cell(summary) for summary in columns.values()))
+    console = Console(file=sys.stdout)
+    console.width = max(100, console.width)
+    console.print(table)
+    names = metric_names(results)
+    if names:
+        means = Table(title="means over episodes [95 % interval]", box=SIMPLE)
+        for name in ("metric", *columns):
+            means.add_column(name, no_wrap=True)
+        for name in names:
+            means.add_row(name, *(mean_text(summary.get("metrics", {}).get(name)) for summary in columns.values()))
+        console.print(means)
+
+
+def summaries(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Short name -> summary of the policy and of what stands beside it."""
+    others = {name: row["summary"] for name, row in results.get("baselines", {}).items()}
+    return {label(results["policy"]): results["summary"], **others}
+
+
+def metric_names(results: Mapping[str, Any]) -> list[str]:
+    """What was measured of any of the policies."""
+    return list(dict.fromkeys(name for row in summaries(results).values() for name in row.get("metrics", {})))
+
+
+def mean_text(row: Mapping[str, Any] | None) -> str:
+    """A mean with its interval."""
+    if row is None:
+        return "-"
+    return f"{row['mean']:.3g} [{row['ci95'][0]:.3g}, {row['ci95'][1]:.3g}]"
+
+
+def label(path: str) -> str:
+    """A short name for a policy or dataset: the run's folder rather than "pretrained"."""
+    parts = [part for part in Path(path).with_suffix("").parts if part not in ("pretrained", "checkpoints", "/", "..")]
+    return parts[-1] if parts else path
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    low, high = row["success_ci95"]
+    return f"{row['successes']}/{row['episodes']} ({100 * low:.0f} to {100 * high:.0f} %)"
