@@ -32,7 +32,7 @@ HEAVY = (
 # What decoders, or tasks, may share: parts that are no decoder and no task themselves.
 SHARED = {
     "decoders": {"decoders.autoencoder", "decoders.embodiment", "decoders.frames"},
-    "tasks": {"tasks.base", "tasks.metrics", "tasks.mixing"},
+    "tasks": {"tasks.augmentation", "tasks.base", "tasks.metrics", "tasks.mixing"},
 }
 # Where each heavy library may be imported inside unified/ (function bodies included); None: anywhere.
 UNIFIED_HOMES = {

@@ -135,8 +135,10 @@ def test_the_expert_succeeds(env_id):
     expert = sims.expert(env)
     # Upstream's scripts lose the ball now and then in these; 16 to 19 of 20 seeds succeed (README).
     needed = 1 if env_id in ("MetaWorld-sweep-into-v3", "MetaWorld-soccer-v3", "MetaWorld-shelf-place-v3") else 2
-    successes = 0
-    for seed in range(10_000, 10_003):
+    seeds, successes = range(10_000, 10_003), 0
+    if env_id.startswith("Driving"):  # a drive takes seconds, and the planners' tests hold one of every family
+        seeds, needed = seeds[:1], 1
+    for seed in seeds:
         observation, info = env.reset(seed=seed)
         is_over = False
         while not (info["is_success"] or is_over):
