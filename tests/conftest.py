@@ -20,8 +20,19 @@ if os.environ.get("UNIFIED_TYPECHECK", "1") != "0":
     install_import_hook(("unified", "decoders", "tasks"), "beartype.beartype")
 
 ROOT = Path(__file__).resolve().parents[1]
-# Minutes each. Begun last, one of them would run alone while the other processes have nothing left to do.
-LONGEST = ("test_every_example_of_every_command", "test_trained_network_is_within_twice", "test_quick_demo_ends")
+# Half a minute and more each. Begun last, one would run alone while the other processes have nothing left to do.
+LONGEST = (
+    "test_every_example_of_every_command",
+    "test_trained_network_is_within_twice",
+    "test_quick_demo_ends",
+    "test_a_killed_run_goes_on",
+    "test_compiled_backbone",
+    "test_real_robot_data",
+    "test_a_run_that_is_asked_to_stop",
+    "test_two_processes",
+    "test_training_reports_success",
+    "test_the_wheel_imports",
+)
 
 
 def pytest_configure() -> None:
