@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unified.html import Html, join, media, table, tag
+from unified.tables import task_name
 
 MAX_MOMENTS = 24
 _SAID_ELSEWHERE = ("moment",)
@@ -22,24 +23,16 @@ def failures(results: Mapping[str, Any], folder: Path) -> Html:
         return Html("")
     names = list(dict.fromkeys(name for episode in failed for name in episode["facts"] if name not in _SAID_ELSEWHERE))
     rows: list[list[object]] = [
-        [_task(episode), *(_text(episode["facts"].get(name)) for name in names)] for episode in failed
+        [task_name(episode["env_id"]), *(_text(episode["facts"].get(name)) for name in names)] for episode in failed
     ]
     moments = [episode for episode in failed if (folder / episode["facts"].get("moment", " ")).is_file()]
     figures = [
-        media(
-            folder / episode["facts"]["moment"],
-            f"{episode['env_id'].removeprefix('sims:')}, seed {episode['seed']}",
-            192,
-        )
+        media(folder / episode["facts"]["moment"], f"{task_name(episode['env_id'])}, seed {episode['seed']}", 192)
         for episode in moments[:MAX_MOMENTS]
     ]
     head = ["task", *(name.replace("_", " ") for name in names)]
     films = [tag("div", *figures, class_="films")] if figures else []
     return join([tag("h2", "What went wrong first"), table(head, rows, numbers_from=len(head)), *films])
-
-
-def _task(episode: Mapping[str, Any]) -> str:
-    return str(episode["env_id"]).removeprefix("sims:")
 
 
 def _text(value: object) -> str:

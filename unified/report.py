@@ -13,7 +13,7 @@ from unified.atomic import write_text
 from unified.failures import failures
 from unified.html import Html, bar, join, media, page, table, tag
 from unified.results import read_results
-from unified.tables import mean_text, metric_names
+from unified.tables import mean_text, metric_names, task_name
 
 MAX_FILMS = 12
 DASH = "\N{EN DASH}"
@@ -81,7 +81,7 @@ def verdict(report: Report) -> Html:
     }
     rows: list[list[object]] = []
     for env_id, row in results["summary"]["per_task"].items():
-        cells: list[object] = [join([_task_name(env_id), tag("small", row["task"])])]
+        cells: list[object] = [join([task_name(env_id), tag("small", row["task"])])]
         for name, summary in columns.items():
             other = summary["per_task"].get(env_id)
             cells.append(_rate_cell(other, kinds[name]) if other else DASH)
@@ -130,7 +130,7 @@ def metrics(report: Report) -> Html:
         rows: list[list[object]] = []
         for env_id in report.results["summary"]["per_task"]:
             of_task = [summary["per_task"].get(env_id, {}) for summary in columns.values()]
-            rows.append([_task_name(env_id), *(mean_text(row.get("metrics", {}).get(name)) for row in of_task)])
+            rows.append([task_name(env_id), *(mean_text(row.get("metrics", {}).get(name)) for row in of_task)])
         overall = [mean_text(summary.get("metrics", {}).get(name)) for summary in columns.values()]
         rows.append([tag("b", "all"), *overall])
         parts += [tag("h3", name), table(["task", *map(_short, columns)], rows)]
@@ -171,7 +171,7 @@ def plans(report: Report) -> Html:
     figures = [
         media(
             report.folder / plan["film"],
-            f"{_task_name(plan['env_id'])}, seed {plan['seed']}: imagined {plan['psnr']:.1f} dB, "
+            f"{task_name(plan['env_id'])}, seed {plan['seed']}: imagined {plan['psnr']:.1f} dB, "
             f"copying the last frame {plan['copy_psnr']:.1f} dB",
             460,
         )
@@ -268,7 +268,7 @@ SECTIONS: list[Section] = [
     groups,
     metrics,
     films,
-    lambda report: failures(report.results, report.folder),
+    went_wrong,
     plans,
     world_model,
     inverse_dynamics,
@@ -330,17 +330,13 @@ def _film_caption(episode: Mapping[str, Any]) -> Html:
     how = tag("span", "success", class_="ok") if episode["success"] else tag("span", "failure", class_="bad")
     end = "" if episode["success"] else f" ({str(episode['failure']).replace('_', ' ')})"
     return join(
-        [_task_name(episode["env_id"]), ": ", how, end, f" after {episode['length']} steps, seed {episode['seed']}"]
+        [task_name(episode["env_id"]), ": ", how, end, f" after {episode['length']} steps, seed {episode['seed']}"]
     )
 
 
 def _seeds(episodes: Sequence[Mapping[str, Any]]) -> str:
     seeds = [episode["seed"] for episode in episodes]
     return f"{min(seeds)} to {max(seeds)}" if seeds else DASH
-
-
-def _task_name(env_id: str) -> str:
-    return env_id.removeprefix("sims:")
 
 
 def _short(policy: str) -> str:

@@ -57,6 +57,11 @@ def label(path: str) -> str:
     return parts[-1] if parts else path
 
 
+def task_name(env_id: str) -> str:
+    """What tables and captions call an environment: without the name of our own module."""
+    return env_id.removeprefix("sims:")
+
+
 def _cell(row: Mapping[str, Any]) -> str:
     low, high = row["success_ci95"]
     return f"{row['successes']}/{row['episodes']} ({100 * low:.0f} to {100 * high:.0f} %)"

@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from unified.results import read_results
+
 CAMERAS = {"screen": ["main"], "games": ["main", "second"], "deformable": ["main", "second"]}
 NOISE = "0,0.1,0.2"
 ARMS: dict[str, list[str]] = {
@@ -90,12 +92,12 @@ def run(*arguments: str) -> None:
 
 def collect(output: Path, suite: str) -> dict[str, Any]:
     """Success of everyone on every task, with intervals, and how long was trained."""
-    seeing = read(output / f"{suite}-seeing" / suite)
+    seeing = read_results(output / f"{suite}-seeing" / suite)
     reports = {
         "seeing": seeing["summary"],
-        "blind": read(output / f"{suite}-blind" / suite)["summary"],
+        "blind": read_results(output / f"{suite}-blind" / suite)["summary"],
         **{name: seeing["baselines"][name]["summary"] for name in ("expert", "random")},
-        "unseen": read(output / f"{suite}-seeing" / f"{suite}-unseen")["summary"],
+        "unseen": read_results(output / f"{suite}-seeing" / f"{suite}-unseen")["summary"],
     }
     return {
         "steps": {arm: steps_of(output / f"{suite}-{arm}") for arm in ARMS},
@@ -105,11 +107,6 @@ def collect(output: Path, suite: str) -> dict[str, Any]:
         },
         "all": {name: pick(summary) for name, summary in reports.items()},
     }
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """The results in a folder."""
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
 def pick(summary: dict[str, Any]) -> dict[str, Any]:
