@@ -21,6 +21,8 @@ class ObservationEncoder(nn.Module):
         patch_size: pixels along the side of the square that becomes one token, a power of two.
         width: channels of the first convolution; doubled with every halving of the picture.
         channels: 3 for RGB.
+        proprio_history: proprio of every observed step; False only of the last, for a policy that would otherwise
+            read off its own last action and repeat it ("copycat", de Haan et al. 2019).
         is_blind: show the same network nothing but grey, which tells what a policy owes to its eyes.
     """
 
@@ -31,13 +33,14 @@ class ObservationEncoder(nn.Module):
         patch_size: int = 16,
         width: int = 64,
         channels: int = 3,
+        proprio_history: bool = True,
         is_blind: bool = False,
     ):
         super().__init__()
         height, image_width = spec.image_size
         if height % patch_size or image_width % patch_size:
             raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{image_width}.")
-        self.spec, self.is_blind = spec, is_blind
+        self.spec, self.proprio_history, self.is_blind = spec, proprio_history, is_blind
         self.grid = (height // patch_size, image_width // patch_size)
         self.stem = _stem(channels, width, dim, patch_size)
         self.stem.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -52,7 +55,8 @@ class ObservationEncoder(nn.Module):
         rows, columns = self.grid
         kinds = torch.arange(cameras).repeat_interleave(steps * rows * columns)
         images = Segment("images", grid_coordinates(times, rows, columns).repeat(cameras, 1), kinds, by_camera=True)
-        proprio = Segment("proprio", grid_coordinates(times, 1, 1), torch.zeros(steps, dtype=torch.long))
+        shown = times if self.proprio_history else times[-1:]
+        proprio = Segment("proprio", grid_coordinates(shown, 1, 1), torch.zeros(len(shown), dtype=torch.long))
         return images, proprio
 
     def forward(self, observation: Observation) -> dict[str, Tensor]:
@@ -60,7 +64,8 @@ class ObservationEncoder(nn.Module):
         images = torch.zeros_like(observation.images) if self.is_blind else observation.images
         features = self.stem(images.flatten(0, 2).contiguous(memory_format=torch.channels_last))
         tokens = features.flatten(2).transpose(1, 2).reshape(*images.shape[:3], -1, features.shape[1])
-        proprio = self.normalizer.normalize(observation.proprio, observation.embodiment)
+        shown = observation.proprio if self.proprio_history else observation.proprio[:, -1:]
+        proprio = self.normalizer.normalize(shown, observation.embodiment)
         return {
             "images": tokens.flatten(1, 3),
             "proprio": self.proprio_linear(proprio, observation.embodiment),

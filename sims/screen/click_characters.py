@@ -4,7 +4,7 @@ import numpy as np
 from PIL import ImageDraw
 
 from sims.screen.lettering import DIGITS, LETTERS, draw_hand, draw_letter
-from sims.screen.puzzle import Goal, Point, Puzzle, is_inside, scatter
+from sims.screen.puzzle import Box, Goal, Point, Puzzle, is_inside, scatter, square
 from sims.screen.theme import NAMED
 
 _HALF = 14.0  # pixels, half of what counts as a hit
@@ -43,6 +43,9 @@ class ClickCharacters(Puzzle):
         hit = done < _ASKED and is_inside(point, self._points[done], _HALF)
         self.marks[0] += hit
         return hit
+
+    def hovered(self, point: Point) -> Box | None:
+        return next((square(place, _HALF) for place in self._points if is_inside(point, place, _HALF)), None)
 
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         done, theme = int(self.marks[0]), self.theme

@@ -4,11 +4,11 @@ import numpy as np
 from PIL import ImageDraw
 
 from sims.screen.icons import draw_icon, names
-from sims.screen.puzzle import Goal, Point, Puzzle, is_inside, scatter
+from sims.screen.puzzle import Box, Goal, Point, Puzzle, is_inside, scatter, square
 from sims.screen.theme import NAMED
 
 _HALF = 13.0  # pixels
-_HIT = 11.0  # half of what counts as a hit
+_HIT = 14.0  # half of what counts as a hit
 _PANEL = 26
 
 
@@ -45,6 +45,9 @@ class ClickIcon(Puzzle):
         hit = is_inside(point, self._points[0], _HIT)
         self.marks[0] = max(self.marks[0], float(hit))
         return hit
+
+    def hovered(self, point: Point) -> Box | None:
+        return next((square(icon, _HIT) for icon in self._points if is_inside(point, icon, _HIT)), None)
 
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         theme = self.theme

@@ -4,16 +4,18 @@ import numpy as np
 from PIL import ImageDraw
 
 from sims.arm_looks import draw_colour
-from sims.screen.puzzle import Goal, Point, Puzzle, is_inside
+from sims.screen.puzzle import Box, Goal, Point, Puzzle, is_inside, square
 
 _PIECE = 13.0  # pixels, half the piece
 _HANDLE = 11.0
 _LEFT, _RIGHT = 18.0, 110.0  # where the middles of handle and piece may be
-_FIT = 4.0  # pixels by which the piece may be off
+_FIT = 6.0  # pixels by which the piece may be off
 
 
 class DragSlider(Puzzle):
     """The piece over the picture moves with the handle; letting go off the gap is a mistake, but can be mended.
+
+    While the piece is near enough to fit, a frame shows it.
 
     Unseen: the slider is above the picture, and the piece round.
     """
@@ -54,24 +56,33 @@ class DragSlider(Puzzle):
     def release(self, point: Point) -> bool:
         if self.marks[2] != 1:
             return True
-        fits = abs(self.marks[0] - self._gap) <= _FIT
-        self.marks[2] = 2.0 if fits else 0.0
-        return fits
+        self.marks[2] = 2.0 if self._fits else 0.0
+        return self._fits
 
     def tick(self, point: Point, is_pressed: bool) -> None:
         if self.marks[2] == 1:
             self.marks[0] = np.clip(point[0] - self.marks[1], _LEFT, _RIGHT)
+
+    def hovered(self, point: Point) -> Box | None:
+        handle = np.array([self.marks[0], self._track])
+        return square(handle, _HANDLE) if is_inside(point, handle, _HANDLE) else None
 
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         theme, top = self.theme, self._picture_top
         draw.polygon([(0, top + 100), *self._hills, (128, top + 100)], fill=self._land)
         self._shape(draw, self._gap, (60, 60, 65))
         self._shape(draw, float(self.marks[0]), self._colour)
+        if self._fits:
+            draw.rectangle(square(np.array([self._gap, self._height]), _PIECE + 5), outline=theme.accent, width=4)
         y = self._track
         draw.rectangle((_LEFT - 8, y - 4, _RIGHT + 8, y + 4), fill=theme.panel)
         x, half = float(self.marks[0]), _HANDLE
         fill = (255, 170, 30) if self.marks[2] == 1 else theme.accent
         draw.ellipse((x - half, y - half, x + half, y + half), fill=fill, outline=theme.ink)
+
+    @property
+    def _fits(self) -> bool:
+        return bool(abs(self.marks[0] - self._gap) <= _FIT)
 
     def _shape(self, draw: ImageDraw.ImageDraw, x: float, fill: tuple[int, ...]) -> None:
         y, half = self._height, _PIECE

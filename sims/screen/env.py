@@ -24,8 +24,10 @@ from sims.versions import package_version
 _GAINS = (700.0, 1000.0)  # pixels per metre
 _UNSEEN_GAINS = ((550.0, 680.0), (1020.0, 1200.0))
 _DESK_VIEW = CameraView(lookat=(0.67, 0.03, 0.13), distance=0.86, azimuth=45.0, elevation=-27.0)
-_ARROW = ((0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12))
-_CURSOR, _CURSOR_PRESSED = (255, 255, 255), (255, 150, 0)
+# Large and of a colour that nothing else has, as people set it who must find it at a glance; 12 pixels high at 64.
+_ARROW = ((0, 0), (0, 22), (5, 17), (9, 25), (13, 23), (9, 16), (16, 16))
+_CURSOR, _CURSOR_PRESSED = (255, 0, 200), (255, 240, 0)
+_FRAME = (20, 20, 25)
 
 
 class ScreenEnv(ArmEnv):
@@ -98,8 +100,12 @@ class ScreenEnv(ArmEnv):
         """A picture from any camera, with the screen as it is now."""
         picture = self.puzzle.picture().copy()
         x, y = (round(float(place)) for place in self.mouse.cursor)
+        draw = ImageDraw.Draw(picture)
+        box = self.puzzle.hovered(self.mouse.cursor)
+        if box is not None:
+            draw.rectangle(box, outline=_FRAME, width=3)
         fill = _CURSOR_PRESSED if self.mouse.is_pressed else _CURSOR
-        ImageDraw.Draw(picture).polygon([(x + dx, y + dy) for dx, dy in _ARROW], fill=fill, outline=(0, 0, 0))
+        draw.polygon([(x + dx, y + dy) for dx, dy in _ARROW], fill=fill, outline=_FRAME)
         self._pixels[:] = np.frombuffer(picture.tobytes(), np.uint8)
         return super().render_frame(camera, size)
 

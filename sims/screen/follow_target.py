@@ -4,7 +4,7 @@ import numpy as np
 from PIL import ImageDraw
 
 from sims.screen.icons import draw_icon, names
-from sims.screen.puzzle import Goal, Point, Puzzle
+from sims.screen.puzzle import Box, Goal, Point, Puzzle, square
 from sims.screen.theme import NAMED
 
 _RADIUS = 15.0  # pixels
@@ -58,6 +58,9 @@ class FollowTarget(Puzzle):
         self.marks[:2], self.marks[2:4] = np.clip(place, _LOW, _HIGH), velocity
         if not self._is_open:
             self.marks[4] = self.marks[4] + 1 if self._is_over(point) else max(0.0, self.marks[4] - 1)
+
+    def hovered(self, point: Point) -> Box | None:
+        return square(self.marks[:2], _RADIUS + 2) if self._is_over(point) else None
 
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         x, y = self.marks[:2]

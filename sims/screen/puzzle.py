@@ -12,6 +12,7 @@ from sims.screen.theme import Theme
 
 MAX_WRONG_CLICKS = 1
 Point = Float[np.ndarray, " 2"]
+Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ class Puzzle:
     def tick(self, point: Point, is_pressed: bool) -> None:
         """One control step passes with the cursor at a point."""
 
+    def hovered(self, point: Point) -> Box | None:
+        """What a click at a point would hit, to be framed while the cursor is over it; None if nothing."""
+        raise NotImplementedError
+
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         """Paint everything but the cursor on the theme's background."""
         raise NotImplementedError
@@ -110,6 +115,12 @@ class Puzzle:
 def is_inside(point: Point, centre: Point, half: float) -> bool:
     """Whether a point is in the square around a centre."""
     return bool(np.abs(point - centre).max() <= half)
+
+
+def square(centre: Point, half: float) -> Box:
+    """The square around a centre."""
+    x, y = (float(place) for place in centre)
+    return x - half, y - half, x + half, y + half
 
 
 def scatter(

@@ -5,7 +5,7 @@ from PIL import ImageDraw
 
 from sims.arm_looks import draw_colour
 from sims.screen.icons import draw_icon, names
-from sims.screen.puzzle import Goal, Point, Puzzle
+from sims.screen.puzzle import Box, Goal, Point, Puzzle
 from sims.screen.theme import NAMED, Colour
 
 _PANEL = 26
@@ -47,22 +47,23 @@ class SelectTiles(Puzzle):
         return Goal(self._centre(left[0]), tolerance=5.0) if left else None
 
     def press(self, point: Point) -> bool:
-        width, height = self._tile
-        row, column = int((point[1] - _PANEL) // height), int(point[0] // width)
-        index = row * self._columns + column
-        is_right = point[1] >= _PANEL and index in self._targets and not self.marks[index]
-        if is_right:
-            self.marks[index] = 1.0
-        return bool(is_right)
+        index = self._index(point)
+        if index is None or index not in self._targets or self.marks[index]:
+            return False
+        self.marks[index] = 1.0
+        return True
+
+    def hovered(self, point: Point) -> Box | None:
+        index = self._index(point)
+        return None if index is None else self._box(index)
 
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         draw.rectangle((0, 0, 128, _PANEL), fill=self.theme.panel)
         draw.rectangle((50, 1, 78, _PANEL - 2), fill=(250, 250, 250))
         draw_icon(draw, self._wanted, (64, _PANEL / 2), 10, self.theme.ink)
-        width, height = self._tile
         for index, shape in enumerate(self._shapes):
             x, y = self._centre(index)
-            box = (x - width / 2 + 1, y - height / 2 + 1, x + width / 2 - 2, y + height / 2 - 2)
+            box = self._box(index)
             draw.rectangle(box, fill=self._papers[index])
             draw_icon(draw, shape, (x, y), 12, self._inks[index], turn=float(self._turns[index]))
             if self.marks[index]:
@@ -71,6 +72,18 @@ class SelectTiles(Puzzle):
     @property
     def _tile(self) -> tuple[float, float]:
         return 128 / self._columns, (128 - _PANEL) / self._rows
+
+    def _index(self, point: Point) -> int | None:
+        """The tile under a point."""
+        width, height = self._tile
+        if point[1] < _PANEL:
+            return None
+        return int((point[1] - _PANEL) // height) * self._columns + int(point[0] // width)
+
+    def _box(self, index: int) -> Box:
+        width, height = self._tile
+        x, y = self._centre(index)
+        return x - width / 2 + 1, y - height / 2 + 1, x + width / 2 - 2, y + height / 2 - 2
 
     def _centre(self, index: int) -> Point:
         width, height = self._tile

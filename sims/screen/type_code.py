@@ -4,7 +4,7 @@ import numpy as np
 from PIL import ImageDraw
 
 from sims.screen.lettering import draw_hand, draw_letter
-from sims.screen.puzzle import Goal, Point, Puzzle
+from sims.screen.puzzle import Box, Goal, Point, Puzzle
 
 _LENGTH = 3
 _TOP = 34.0  # pixels; the keys are below
@@ -34,13 +34,16 @@ class TypeCode(Puzzle):
 
     def press(self, point: Point) -> bool:
         done = int(self.marks[0])
-        if done == _LENGTH or point[1] < _TOP:
+        index = self._index(point)
+        if done == _LENGTH or index is None:
             return False
-        width, height = self._key
-        column, row = int(point[0] // width), int((point[1] - _TOP) // height)
-        is_right = self._keys[3 * row + column] == self._code[done]
+        is_right = self._keys[index] == self._code[done]
         self.marks[0] += is_right
         return is_right
+
+    def hovered(self, point: Point) -> Box | None:
+        index = self._index(point)
+        return None if index is None else self._box(index)
 
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         theme, done = self.theme, int(self.marks[0])
@@ -50,16 +53,24 @@ class TypeCode(Puzzle):
             fill = (70, 200, 110) if index < done else (250, 250, 250)
             draw.rectangle((x - 14, 2, x + 14, _TOP - 5), fill=fill)
             draw_letter(draw, digit, (x, _TOP / 2 - 1), 20, self._hand, (15, 15, 20))
-        width, height = self._key
         for index, digit in enumerate(self._keys):
             x, y = self._centre(index)
-            box = (x - width / 2 + 2, y - height / 2 + 1, x + width / 2 - 3, y + height / 2 - 2)
-            draw.rounded_rectangle(box, radius=8 if self._round else 2, fill=(235, 235, 240), outline=theme.ink)
+            draw.rounded_rectangle(self._box(index), radius=8 if self._round else 2, fill=(235, 235, 240), outline=theme.ink)
             draw_letter(draw, digit, (x, y), 18, self._hand, theme.ink)
 
     @property
     def _key(self) -> tuple[float, float]:
         return 128 / 3, (128 - _TOP) / 3
+
+    def _index(self, point: Point) -> int | None:
+        """The key under a point."""
+        width, height = self._key
+        return None if point[1] < _TOP else 3 * int((point[1] - _TOP) // height) + int(point[0] // width)
+
+    def _box(self, index: int) -> Box:
+        width, height = self._key
+        x, y = self._centre(index)
+        return x - width / 2 + 2, y - height / 2 + 1, x + width / 2 - 3, y + height / 2 - 2
 
     def _centre(self, index: int) -> Point:
         width, height = self._key

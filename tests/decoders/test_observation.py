@@ -1,5 +1,7 @@
 """What the encoder makes of pictures."""
 
+import dataclasses
+
 import torch
 
 from decoders.observation import ObservationEncoder
@@ -27,3 +29,15 @@ def test_a_blind_encoder_sees_the_same_in_every_picture_and_still_feels_the_body
         assert torch.equal(one["images"], other["images"]) == is_blind
         assert torch.equal(one["now"], other["now"]) == is_blind
         assert one["proprio"].abs().sum() > 0
+
+
+def test_without_its_history_only_the_last_proprio_is_felt():
+    spec = dataclasses.replace(SPEC, n_obs_steps=2)
+    pictures, body = torch.zeros(2, 1, 2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
+    earlier = torch.tensor([0.0, 1.0])[:, None, None].expand(2, 1, 4)
+    proprio = torch.cat([earlier, torch.ones(2, 1, 4)], dim=1)  # the two samples differ in the first step alone
+    for history in (True, False):
+        encoder = ObservationEncoder(16, spec, width=8, proprio_history=history)
+        tokens = encoder(Observation(pictures, proprio, body, ("reach", "reach")))["proprio"]
+        assert tokens.shape[1] == len(encoder.segments()[1].kinds) == (2 if history else 1)
+        assert torch.equal(tokens[0], tokens[1]) != history

@@ -151,3 +151,19 @@ def test_scattered_points_keep_their_distance():
         points = scatter(np.random.default_rng(seed), 5, (15, 40), (113, 113), 30)
         gaps = np.abs(points[:, None] - points).max(axis=2)[np.triu_indices(5, 1)]
         assert gaps.min() > 24
+
+
+@every_puzzle
+@both_variants
+def test_what_a_click_would_hit_is_framed_under_the_cursor_and_nothing_elsewhere(name, is_unseen):
+    for seed in range(5):
+        puzzle = draw(name, seed, is_unseen)
+        at_goal = puzzle.marks[:2].copy() if name == "FollowTarget" else puzzle.goal().point
+        assert puzzle.hovered(at_goal) is not None
+        points = np.stack(np.meshgrid(np.arange(1.0, 128, 6), np.arange(1.0, 128, 6)), axis=-1).reshape(-1, 2)
+        boxes = [puzzle.hovered(point) for point in points]
+        for point, box in zip(points, boxes, strict=True):
+            if box is not None:
+                assert (point > np.array(box[:2]) - 4).all()
+                assert (point < np.array(box[2:]) + 4).all()
+        assert 0.02 < np.mean([box is not None for box in boxes]) < 0.85
