@@ -53,10 +53,10 @@ class TypeCode(Puzzle):
             fill = (70, 200, 110) if index < done else (250, 250, 250)
             draw.rectangle((x - 14, 2, x + 14, _TOP - 5), fill=fill)
             draw_letter(draw, digit, (x, _TOP / 2 - 1), 20, self._hand, (15, 15, 20))
+        radius = 8 if self._round else 2
         for index, digit in enumerate(self._keys):
-            x, y = self._centre(index)
-            draw.rounded_rectangle(self._box(index), radius=8 if self._round else 2, fill=(235, 235, 240), outline=theme.ink)
-            draw_letter(draw, digit, (x, y), 18, self._hand, theme.ink)
+            draw.rounded_rectangle(self._box(index), radius=radius, fill=(235, 235, 240), outline=theme.ink)
+            draw_letter(draw, digit, self._centre(index), 18, self._hand, theme.ink)
 
     @property
     def _key(self) -> tuple[float, float]:
