@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from decoders.embodiment import EmbodimentLinear, Normalizer
+from decoders.keypoints import SHRINK, Keypoints, trunk
 from unified.batch import PROPRIO, Observation
 from unified.errors import UserError
 from unified.sequence import Segment, grid_coordinates
@@ -21,6 +22,7 @@ class ObservationEncoder(nn.Module):
         patch_size: pixels along the side of the square that becomes one token, a power of two.
         width: channels of the first convolution; doubled with every halving of the picture.
         channels: 3 for RGB.
+        keypoints: number of feature points that each picture gives as one more token (`decoders.keypoints`); 0: none.
         proprio_history: proprio of every observed step; False only of the last, for a policy that would otherwise
             read off its own last action and repeat it ("copycat", de Haan et al. 2019).
         is_blind: show the same network nothing but grey, which tells what a policy owes to its eyes.
@@ -33,6 +35,7 @@ class ObservationEncoder(nn.Module):
         patch_size: int = 16,
         width: int = 64,
         channels: int = 3,
+        keypoints: int = 0,
         proprio_history: bool = True,
         is_blind: bool = False,
     ):
@@ -42,14 +45,19 @@ class ObservationEncoder(nn.Module):
             raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{image_width}.")
         self.spec, self.proprio_history, self.is_blind = spec, proprio_history, is_blind
         self.grid = (height // patch_size, image_width // patch_size)
-        self.stem = _stem(channels, width, dim, patch_size)
-        self.stem.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if keypoints and patch_size < SHRINK:
+            raise UserError(f"keypoints need a patch_size of at least {SHRINK}, got {patch_size}.")
+        self.trunk = trunk(channels, width) if keypoints else nn.Identity()
+        self.keypoints = Keypoints(2 * width, keypoints, dim) if keypoints else None
+        step = patch_size // SHRINK
+        self.stem = nn.Conv2d(2 * width, dim, step, step) if keypoints else _stem(channels, width, dim, patch_size)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         bodies = spec.embodiments
         self.normalizer = Normalizer([body.proprio_dim for body in bodies], spec.proprio_dim)
         self.proprio_linear = EmbodimentLinear(len(bodies), spec.proprio_dim, dim)
 
     def segments(self) -> tuple[Segment, ...]:
-        """Pictures camera by camera, observed step by observed step, then the proprio tokens."""
+        """Pictures camera by camera, observed step by observed step, feature points likewise, then proprio tokens."""
         steps, cameras = self.spec.n_obs_steps, len(self.spec.cameras)
         times = [float((step + 1 - steps) * self.spec.obs_stride) for step in range(steps)]
         rows, columns = self.grid
@@ -57,16 +65,24 @@ class ObservationEncoder(nn.Module):
         images = Segment("images", grid_coordinates(times, rows, columns).repeat(cameras, 1), kinds, by_camera=True)
         shown = times if self.proprio_history else times[-1:]
         proprio = Segment("proprio", grid_coordinates(shown, 1, 1), torch.zeros(len(shown), dtype=torch.long))
-        return images, proprio
+        if self.keypoints is None:
+            return images, proprio
+        points = grid_coordinates(times, 1, 1).repeat(cameras, 1)
+        kinds = torch.arange(cameras).repeat_interleave(steps)
+        return images, Segment("keypoints", points, kinds, by_camera=True), proprio
 
     def forward(self, observation: Observation) -> dict[str, Tensor]:
         """Tokens by segment name, and "now": the last observed step's picture tokens (batch camera token dim)."""
         images = torch.zeros_like(observation.images) if self.is_blind else observation.images
-        features = self.stem(images.flatten(0, 2).contiguous(memory_format=torch.channels_last))
+        fine = self.trunk(images.flatten(0, 2).contiguous(memory_format=torch.channels_last))
+        features = self.stem(fine)
         tokens = features.flatten(2).transpose(1, 2).reshape(*images.shape[:3], -1, features.shape[1])
         shown = observation.proprio if self.proprio_history else observation.proprio[:, -1:]
         proprio = self.normalizer.normalize(shown, observation.embodiment)
-        return {
+        points = {}
+        if self.keypoints is not None:
+            points["keypoints"] = self.keypoints(fine).unflatten(0, images.shape[:3]).flatten(1, 2)
+        return points | {
             "images": tokens.flatten(1, 3),
             "proprio": self.proprio_linear(proprio, observation.embodiment),
             "now": tokens[:, :, -1],

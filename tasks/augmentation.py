@@ -1,12 +1,14 @@
-"""Pictures moved by a few pixels: the same is to be done wherever in the picture it is seen.
+"""Pictures moved by a few pixels: the same is to be done wherever it is seen; mirrored: the opposite is to be done.
 
-Source: the random shifts of DrQ (Kostrikov et al. 2020), edges repeated.
+Source: the random shifts of DrQ (Kostrikov et al. 2020), edges repeated; mirrored pictures with negated steering as in
+"End to End Learning for Self-Driving Cars" and its many followers.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unified.batch import Batch
@@ -39,3 +41,28 @@ def shift(
     # Indexed dimensions come first: batch camera height width, then time channel.
     moved = images.movedim((2, 3), (4, 5))[sample, camera, rows[..., :, None], columns[..., None, :]]
     return moved.movedim((4, 5), (2, 3)).contiguous()
+
+
+def mirror(batch: Batch, rows: Bool[Tensor, " batch"], actions: Sequence[int]) -> Batch:
+    """Exchange left and right in all pictures of these rows, observed and future, and the sign of these actions.
+
+    Proprio stays as it is, so it must not tell left from right.
+    """
+    sign = torch.ones((), device=rows.device).repeat(0 if batch.action is None else batch.action.shape[-1])
+    sign[list(actions)] = -1.0
+
+    def flipped(images: Tensor | None) -> Tensor | None:
+        return None if images is None else torch.where(rows[(...,) + (None,) * 5], images.flip(-1), images)
+
+    def negated(values: Tensor | None) -> Tensor | None:
+        return None if values is None else torch.where(rows[:, None, None], values * sign, values)
+
+    images = flipped(batch.observation.images)
+    assert images is not None
+    return replace(
+        batch,
+        observation=replace(batch.observation, images=images),
+        video=flipped(batch.video),
+        action=negated(batch.action),
+        expert_action=negated(batch.expert_action),
+    )

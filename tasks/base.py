@@ -1,7 +1,7 @@
 """What all tasks share: a batch's rows are asked queries in fixed shares, and the answers' errors are the loss."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tasks.augmentation import draw_shifts, shift_pictures
+from tasks.augmentation import draw_shifts, mirror, shift_pictures
 from tasks.metrics import METRICS, Metric
 from tasks.mixing import interleave, move_play, passes_of, shares_of
 from unified.batch import Batch
@@ -25,6 +25,7 @@ from unified.training.schedule import ProgressSchedule, Schedule
 
 VALIDATION_SEED = 1_000_003
 SHIFT_SEED = 1_000_033
+MIRROR_SEED = 1_000_037
 
 
 class GenerativeTask(pl.LightningModule):
@@ -41,6 +42,8 @@ class GenerativeTask(pl.LightningModule):
         optimizer: `Muon` or `AdamW`, with their options.
         schedule: of the learning rate.
         shift_pixels: while training, what each camera shows is moved by up to so many pixels, see `tasks.augmentation`.
+        mirror_actions: while training, every second row's pictures are mirrored and the signs of these actions changed;
+            empty: never.
         seed: of everything drawn in a step.
 
     Attributes:
@@ -58,6 +61,7 @@ class GenerativeTask(pl.LightningModule):
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule = Schedule(),  # noqa: B008 - frozen
         shift_pixels: int = 0,
+        mirror_actions: Sequence[int] = (),
         seed: int = 0,
     ):
         super().__init__()
@@ -65,12 +69,16 @@ class GenerativeTask(pl.LightningModule):
         self.queries = {name: get_query(name) for name in queries}
         self.loss_weights = loss_weights or {}
         self.optimizer_factory = optimizer or Muon()
-        self.schedule, self.shift_pixels, self.seed = schedule, shift_pixels, seed
+        self.schedule, self.seed = schedule, seed
+        self.shift_pixels, self.mirror_actions = shift_pixels, tuple(mirror_actions)
         self._shares = shares_of(queries)
         self._passes = passes_of(list(self.queries.values()))
         self._pattern: Tensor | None = None
         self._check(config, queries)
         self.model = UnifiedModel(config, DataSpec.from_dict(spec))
+        widest = self.model.spec.action_dim
+        if any(not 0 <= index < widest for index in self.mirror_actions):
+            raise UserError(f"mirror_actions must be below the number of actions, {widest}, got {[*mirror_actions]}.")
         plain = {
             "task": f"{type(self).__module__}.{type(self).__name__}",
             "spec": spec,
@@ -80,6 +88,7 @@ class GenerativeTask(pl.LightningModule):
             "optimizer": describe(self.optimizer_factory),
             "schedule": dataclasses.asdict(schedule),
             "shift_pixels": shift_pixels,
+            "mirror_actions": list(mirror_actions),
             "seed": seed,
         }
         self.save_hyperparameters(plain, logger=False)
@@ -113,6 +122,10 @@ class GenerativeTask(pl.LightningModule):
             generator = self._generator(SHIFT_SEED, self.global_step, micro_step)
             shifts = draw_shifts(num_rows, batch.observation.images.shape[1], self.shift_pixels, generator)
             batch = shift_pictures(batch, shifts[rows.to(self.device)])
+        if self.mirror_actions:
+            generator = self._generator(MIRROR_SEED, self.global_step, micro_step)
+            is_mirrored = torch.rand(num_rows, generator=generator, device=generator.device) < 0.5
+            batch = mirror(batch, is_mirrored[rows.to(self.device)], self.mirror_actions)
         assignment = self._assign(batch, num_rows)[rows]
         total = torch.zeros((), device=self.device)
         self.row_losses: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}

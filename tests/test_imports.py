@@ -31,7 +31,7 @@ HEAVY = (
 )
 # What decoders, or tasks, may share: parts that are no decoder and no task themselves.
 SHARED = {
-    "decoders": {"decoders.autoencoder", "decoders.embodiment", "decoders.frames"},
+    "decoders": {"decoders.autoencoder", "decoders.embodiment", "decoders.frames", "decoders.keypoints"},
     "tasks": {"tasks.augmentation", "tasks.base", "tasks.metrics", "tasks.mixing"},
 }
 # Where each heavy library may be imported inside unified/ (function bodies included); None: anywhere.

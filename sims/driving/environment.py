@@ -20,7 +20,7 @@ from sims.driving.play import Player
 from sims.driving.rigs import rig as rig_of
 from sims.driving.scenarios import FAMILIES, build_scenario, scenario_ids, topologies
 from sims.driving.scene import ABOVE, CHASE, EGOS, Scene
-from sims.driving.scores.scene import HEADING, STEER, VX, YAW_ACC, YAW_RATE, VehicleParameters, X, Y
+from sims.driving.scores.scene import HEADING, VX, YAW_ACC, YAW_RATE, VehicleParameters, X, Y
 from sims.driving.sensors import Sensors, Truth, camera_view
 from sims.driving.vehicle import CONTROL_DT_S, step_bicycle
 from sims.driving.weather import Weather, weather_of
@@ -42,8 +42,8 @@ class DrivingEnv(SimEnv):
 
     With `control="trajectory"` an action is the next 4 s, see `controls.Trajectories`.
 
-    `agent_pos` holds speed (m/s) and wheel angle (rad), then the route: x and y in the vehicle frame of points 5, 10,
-    15, 25 and 40 m ahead.
+    `agent_pos` holds the speed (m/s), then the route: x and y in the vehicle frame of points 5, 10, 15, 25 and 40 m
+    ahead.
 
     Attributes:
         world: everything but the physics of `wheels`; its record gives `world.scored_scene()` to the scores.
@@ -51,7 +51,7 @@ class DrivingEnv(SimEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium declares it so
-    proprio_size = 2 + 2 * len(ROUTE_AHEAD_M)
+    proprio_size = 1 + 2 * len(ROUTE_AHEAD_M)
     sim_state_size = 512
     baselines = tuple(PLANNERS)
     sim_state_spec = int(_State.mjSTATE_FULLPHYSICS) | int(_State.mjSTATE_WARMSTART)
@@ -263,12 +263,12 @@ class DrivingEnv(SimEnv):
         mujoco.mj_camlight(self.model, self.data)
 
     def _proprio(self) -> Float[np.ndarray, " proprio"]:
-        """Speed, steering and the route ahead; not the acceleration, which whoever imitates would copy as his own."""
+        """Speed and the route ahead; not what the last action was, which whoever imitates would learn to repeat."""
         ego, route = self.world.ego, self.world.scenario.route
         ahead = route.at(self.world.route_m + np.array(ROUTE_AHEAD_M))[:, :2] - ego[[X, Y]]
         cos, sin = np.cos(ego[HEADING]), np.sin(ego[HEADING])
         in_vehicle = ahead @ np.array([[cos, -sin], [sin, cos]])
-        values = np.concatenate([ego[[VX, STEER]], in_vehicle.ravel()])
+        values = np.concatenate([ego[[VX]], in_vehicle.ravel()])
         return np.clip(values, -100.0, 100.0)
 
     def _get_extra_state(self) -> Float64[np.ndarray, " extra"]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from tasks.augmentation import draw_shifts, shift, shift_pictures
+from tasks.augmentation import draw_shifts, mirror, shift, shift_pictures
 from unified.batch import Batch, Observation
 
 
@@ -38,3 +38,18 @@ def test_shifts_reach_both_bounds_and_differ_between_rows_and_cameras():
     shifts = draw_shifts(500, 2, 3, torch.Generator().manual_seed(0))
     assert shifts.unique().tolist() == [-3, -2, -1, 0, 1, 2, 3]
     assert not torch.equal(shifts[:, 0], shifts[:, 1])
+
+
+def test_a_mirrored_row_turns_the_other_way_and_its_neighbour_stays():
+    observation = Observation(pictures(2), torch.ones(2, 2, 3), torch.zeros(2, dtype=torch.long), ("a", "b"))
+    batch = Batch(observation, video=pictures(3), action=torch.ones(2, 4, 2))
+    mirrored = mirror(batch, torch.tensor([True, False]), [0])
+    assert mirrored.video is not None
+    assert mirrored.action is not None
+    assert torch.equal(mirrored.video[0], pictures(3)[0].flip(-1))
+    assert torch.equal(mirrored.observation.images[0], pictures(2)[0].flip(-1))
+    assert mirrored.action[0].unique(dim=0).tolist() == [[-1.0, 1.0]]
+    assert mirrored.expert_action is None
+    assert torch.equal(mirrored.video[1], pictures(3)[1])
+    assert torch.equal(mirrored.observation.images[1], pictures(2)[1])
+    assert (mirrored.action[1] == 1).all()
