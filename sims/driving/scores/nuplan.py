@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 from jaxtyping import Bool, Float64
 
+from sims.driving.scores import checks
 from sims.driving.scores.areas import Footprint, footprint, inside
 from sims.driving.scores.comfort import comfort_events, comfort_series, within_bounds
 from sims.driving.scores.contacts import Contact, judged_collisions, speeds
@@ -64,7 +65,7 @@ def nuplan_score(scene: ScoredScene, ego: EgoTrajectories, expert: EgoTrajectori
     advancing = float(ratio >= MIN_PROGRESS_RATIO)
     safe, ttc_events, min_ttc = _time_to_collision(run)
     slow_enough, speed_events = _speed_limit(run)
-    series = comfort_series(run.states[None], run.times_s, shifted_to_centre=scene.vehicle)
+    series = comfort_series(run.states[None], run.times_s, scene.vehicle)
     events = [*collision_events, *drivable_events, *direction_events, *ttc_events, *speed_events]
     events += comfort_events("ego_is_comfortable", series, 0, 0, scene.control_dt_s)
     last = len(run.states) - 1
@@ -104,9 +105,8 @@ class Run:
             raise ValueError(
                 f"nuplan_score takes one ego and one expert drive, got {len(self.ego)}, {len(self.expert)}."
             )
-        rates = {self.scene.control_dt_s, self.ego.control_dt_s, self.expert.control_dt_s}
-        if len(rates) > 1:
-            raise ValueError(f"scene, ego and expert must have one rate, got steps of {sorted(rates)} s.")
+        scene, ego, expert = self.scene, self.ego, self.expert
+        checks.one_rate(scene=scene.control_dt_s, ego=ego.control_dt_s, expert=expert.control_dt_s)
         known = self.scene.num_steps
         if known is not None and known < len(self.states):
             raise ValueError(f"the ego drives {len(self.states)} steps; the scene's tracks have {known}.")
