@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from tests.sims.driving.scores.scenes import box, cruise, ego, line, parked, sce
 
 LANE = straight_lane("a", 0.0)
 BOW_TIE = np.array([[0, 0], [4, 4], [4, 0], [0, 4]], float)
+WORDS: Any = "10 Hz"
+RAGGED: Any = [[0.0] * 5, [0.0] * 4]
 BOXES, STILL = np.tile([0.0, 0.0, 0.0, 4.0, 2.0], (50, 1)), np.zeros((50, 2))
 
 
@@ -63,8 +66,8 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Track("x", "vehicle", BOXES, STILL, np.full(50, np.nan)),
         "present must be an array.*only True and False are allowed, got values of type float64",
     ),
-    "boxes that are words": (lambda: Track("x", "vehicle", [["a"] * 5], STILL), "track 'x': boxes must be an array"),
-    "boxes of ragged length": (lambda: Track("x", "vehicle", [[0.0] * 5, [0.0] * 4], STILL), "boxes must be an array"),
+    "boxes that are words": (lambda: Track("x", "vehicle", WORDS, STILL), "track 'x': boxes must be an array"),
+    "boxes of ragged length": (lambda: Track("x", "vehicle", RAGGED, STILL), "boxes must be an array"),
     "repeated track": (lambda: scene(tracks=(parked("x", 0, 0), parked("x", 9, 0))), "'x' twice"),
     "tracks of different length": (
         lambda: scene(tracks=(parked("x", 0, 0), parked("y", 9, 0, steps=41))),
@@ -72,7 +75,7 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "scene without rate": (lambda: scene(control_dt_s=0.0), "positive number of seconds"),
     "scene of unknown rate": (lambda: scene(control_dt_s=np.nan), "positive number of seconds, got nan"),
-    "rate in words": (lambda: EgoTrajectories(cruise(5.0)[None], "10 Hz"), "positive number of seconds, got '10 Hz'"),
+    "rate in words": (lambda: EgoTrajectories(cruise(5.0)[None], WORDS), "positive number of seconds, got '10 Hz'"),
     "history of wrong width": (lambda: scene(history=np.zeros((5, 7))), "ScoredScene.history"),
     "ego without proposals": (lambda: EgoTrajectories(cruise(5.0)), r"\('any', 'any', 11\), got \(41, 11\)"),
     "ego with NaN": (lambda: EgoTrajectories(with_nan(cruise(5.0))[None]), "must be finite"),
