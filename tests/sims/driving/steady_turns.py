@@ -47,7 +47,7 @@ def demand(speed: float, steer: float, friction: float) -> float:
 
 
 def published_turn(model: str, speed: float, steer: float, friction: float) -> tuple[float, float]:
-    """Mean yaw rate and speed of a published model; NaN where its equations cannot be integrated to the end."""
+    """Mean yaw rate and speed of a published model; NaN where it spins until its equations break down."""
     short = PUBLISHED[model]
     rates = getattr(importlib.import_module(f"vehiclemodels.vehicle_dynamics_{short}"), f"vehicle_dynamics_{short}")
     parameters = importlib.import_module("vehiclemodels.parameters_vehicle2").parameters_vehicle2()
