@@ -12,8 +12,8 @@ models (`tests/sims/driving/steady_turns.py` says how they are driven alike), an
 much of the friction the turn asks for. That is where the validity of each ends:
 
 - single-track has linear tyres and knows no friction: beyond 0.6 of it the yaw rate is too high without bound.
-- drift and multi-body have tyres that slide, and are what the others are measured by; driven at the rear, the multi-body
-  car spins at friction 0.9 where it slides: its inner rear wheel lifts and loses its hold while it keeps the speed (NaN).
+- drift and multi-body have tyres that slide, and are what the others are measured by; the multi-body car, driven at the
+  rear, spins (NaN) at friction 0.9 where it slides: its inner rear wheel loses its hold while it keeps the speed.
 - ours turn like the bicycle up to the friction circle and along it from there, with no transition in between.
 """
 
