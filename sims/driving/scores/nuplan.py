@@ -140,7 +140,8 @@ class Run:
             away = boxes[..., :2] - self.place.centre[0]
             car = self.scene.vehicle
             reach = (np.hypot(car.width_m, car.length_m) + np.hypot(boxes[..., 4], boxes[..., 3])) / 2.0
-            polygons = np.where(np.hypot(away[..., 0], away[..., 1]) < reach, polygons, None)
+            polygons = polygons.copy()
+            polygons[np.hypot(away[..., 0], away[..., 1]) >= reach] = None
         return judged_collisions(self.ego.states, self.place, ~self.in_one_lane[None], tracks, polygons)
 
     @cached_property
