@@ -14,7 +14,7 @@ from scipy.signal import savgol_filter
 
 from sims.driving.scores import checks
 from sims.driving.scores.result import Event
-from sims.driving.scores.scene import AX, AY, HEADING, STATE_SIZE, YAW_ACC, YAW_RATE, VehicleParameters
+from sims.driving.scores.scene import AX, AY, HEADING, STATE_SIZE, STEER_RATE, YAW_ACC, YAW_RATE, VehicleParameters
 
 # Open intervals: a value on a bound is uncomfortable. m/s^2, m/s^3, rad/s^2, rad/s.
 BOUNDS: Mapping[str, tuple[float, float]] = {
@@ -133,8 +133,14 @@ def navsim_history(past: Float64[np.ndarray, " past 11"]) -> Float64[np.ndarray,
 
     Its sampling leaves out the state just before the plan (the range excludes its end, and the last entry is then
     dropped once more): of -1.5 s to -0.1 s it keeps -1.5 s to -0.2 s and goes on with 0.0 s as if nothing were missing.
+    It interpolates the past between recorded states, and nuPlan's interpolation forgets how fast a car turns and
+    steers: in the past, accelerations of the centre are those of the rear axle.
+
+    Source: NAVSIM, `PDMScorer._calculate_history_comfort`; nuPlan, `EgoState.to_split_state`.
     """
-    return past[:-1]
+    kept = np.array(past[:-1], np.float64)
+    kept[:, [STEER_RATE, YAW_RATE, YAW_ACC]] = 0.0
+    return kept
 
 
 def extended_comfort(
