@@ -21,7 +21,8 @@ Where an original's documents and code disagree, its code is followed. What surp
   follows; whether a track is stopped is read where it first appears; a track so exactly ahead that the cosine rounds
   to more than one is neither ahead nor behind.
 - PDMS: the published weight of driving direction is 0; the first release multiplied by it, with a sum over the wrong
-  axis. Progress is multiplied by the drive's own multipliers before it is normalised.
+  axis. Progress is multiplied by the drive's own multipliers before it is normalised. Comfort smooths over the whole
+  drive, so that a push of half a second passes unnoticed.
 - EPDMS: driving direction counts every motion off the route, lane keeping does not start anew after an intersection,
   progress is 1 for all where nobody makes 5 m, accelerations are those of the car's centre, the human filter reaches
   every term, and extended comfort is left out of the mean where no plan precedes.

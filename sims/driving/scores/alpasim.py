@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 import shapely
 
+from sims.driving.scores import checks
 from sims.driving.scores.areas import Footprint, footprint
 from sims.driving.scores.contacts import touching
 from sims.driving.scores.result import Event, ScoreResult
@@ -24,6 +25,7 @@ from sims.driving.scores.scene import EgoTrajectories, ScoredScene
 
 PROGRESS_FOR_FULL_SCORE = 0.8
 MIN_HUMAN_DISTANCE_M = 5.0
+UNJUDGED_STEPS = 2  # at whose places AlpaSim does not look
 FAILURES = ("collision_at_fault", "offroad", "left_corridor_laterally")
 NAME = "AlpaSim scene score"
 
@@ -70,13 +72,13 @@ def alpasim_score(
     end, events = _first_events(scene, place)
     path = shapely.LineString(footprint(human.states, scene.vehicle).centre[0])
     centre = place.centre[0, : end + 1]
-    reachable = path.length or 1.0
-    relative = float(np.clip(path.project(shapely.Point(centre[-1])) / reachable, 0.0, 1.0))
+    relative = _progress(path, place.centre[0], end)
     terms = {event.term for event in events}
     values = {"progress_clipped_rel": relative, "gt_dist_traveled_m": float(path.length)}
     values |= {"collision_at_fault": float("collision_at_fault" in terms), "offroad": float("offroad" in terms)}
     if corridor_m is not None:
         away = _sideways_metres(path, centre)
+        away[:UNJUDGED_STEPS] = 0.0
         if (away >= corridor_m).any():
             step = int((away >= corridor_m).argmax())
             detail = f"{away[step]:.3g} m beside the human's path, >= {corridor_m} m"
@@ -109,6 +111,15 @@ def _first_events(scene: ScoredScene, place: Footprint) -> tuple[int, list[Event
     return step, events
 
 
+def _progress(path: shapely.LineString, centre: np.ndarray, end: int) -> float:
+    """Share of the human's way made at step `end`; at the first two what a steady start towards the third gives."""
+    share = 1.0
+    if end < UNJUDGED_STEPS < len(centre):
+        share, end = end / UNJUDGED_STEPS, UNJUDGED_STEPS
+    metres = path.project(shapely.Point(centre[end]))
+    return float(np.clip(share * metres / (path.length or 1.0), 0.0, 1.0))
+
+
 def _sideways_metres(path: shapely.LineString, points: np.ndarray) -> np.ndarray:
     """Distance to the path; past its end only what lies across its last direction."""
     places = np.asarray(shapely.points(points))
@@ -126,9 +137,7 @@ def _sideways_metres(path: shapely.LineString, points: np.ndarray) -> np.ndarray
 def _check(scene: ScoredScene, ego: EgoTrajectories, human: EgoTrajectories) -> None:
     if len(ego) != 1 or len(human) != 1:
         raise ValueError(f"alpasim_score takes one ego and one human drive, got {len(ego)} and {len(human)}.")
-    rates = {scene.control_dt_s, ego.control_dt_s, human.control_dt_s}
-    if len(rates) > 1:
-        raise ValueError(f"scene, ego and human must have one rate, got steps of {sorted(rates)} s.")
+    checks.one_rate(scene=scene.control_dt_s, ego=ego.control_dt_s, human=human.control_dt_s)
     known, steps = scene.num_steps, ego.states.shape[1]
     if known is not None and known < steps:
         raise ValueError(f"the ego drives {steps} steps; the scene's tracks have {known}.")

@@ -1,7 +1,8 @@
 """How smooth a drive is: six bounds on smoothed series, and how far two successive plans differ.
 
-Source: NAVSIM, `pdm_comfort_metrics.py`; nuPlan, `state_extractors.py`. The window lengths stand there twice and
-disagree: yaw rate and yaw acceleration name 15 but filter with 5. The code is followed.
+Source: NAVSIM, `pdm_comfort_metrics.py` (branch v1.1; v2.2); nuPlan, `state_extractors.py`. The window lengths stand
+there twice and disagree: yaw rate and yaw acceleration name 15 (version 1: the whole drive) but filter with 5. The code
+is followed.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from scipy.signal import savgol_filter
 
 from sims.driving.scores import checks
 from sims.driving.scores.result import Event
-from sims.driving.scores.scene import AX, AY, HEADING, STATE_SIZE, YAW_ACC, YAW_RATE, VehicleParameters
+from sims.driving.scores.scene import AX, AY, HEADING, STATE_SIZE, STEER_RATE, YAW_ACC, YAW_RATE, VehicleParameters
 
 # Open intervals: a value on a bound is uncomfortable. m/s^2, m/s^3, rad/s^2, rad/s.
 BOUNDS: Mapping[str, tuple[float, float]] = {
@@ -28,6 +29,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 EXTENDED_LIMITS: Mapping[str, float] = {"acceleration": 0.7, "jerk": 0.5, "yaw_rate": 0.1, "yaw_acceleration": 0.1}
 MAX_PLAN_GAP_S = 0.55
 MIN_STEPS = 5
+ACCELERATION_WINDOW, JERK_WINDOW = 8, 15  # samples of the smoothing filters
 _DECIMALS = 8
 
 Series = Float64[np.ndarray, " proposals time"]
@@ -51,27 +53,48 @@ class ExtendedComfort:
 def comfort_series(
     states: Float64[np.ndarray, " proposals time 11"],
     times_s: Float64[np.ndarray, " time"],
-    shifted_to_centre: VehicleParameters | None,
+    vehicle: VehicleParameters,
 ) -> dict[str, Series]:
-    """The six bounded series.
+    """The six bounded series of NAVSIM v2 and nuPlan.
 
-    Longitudinal and lateral acceleration are those of the rear axle, or, given the vehicle, those of its centre;
-    magnitudes are always the rear axle's. NAVSIM v1 uses the rear axle, NAVSIM v2 and nuPlan the centre (with the
-    signs of nuPlan's `get_acceleration_shifted`, which adds yaw rate squared and yaw acceleration to the longitudinal
-    component).
+    Longitudinal and lateral acceleration are those of the car's centre (with the signs of nuPlan's
+    `get_acceleration_shifted`, which adds yaw rate squared and yaw acceleration to the longitudinal component);
+    magnitudes are the rear axle's.
+
+    Raises:
+        ValueError: fewer than five steps.
     """
+    ahead = vehicle.rear_axle_to_centre_m
+    forwards = states[..., AX] + ahead * states[..., YAW_RATE] ** 2 + ahead * states[..., YAW_ACC]
+    return _series(states, times_s, forwards, ACCELERATION_WINDOW, JERK_WINDOW)
+
+
+def comfort_series_v1(
+    states: Float64[np.ndarray, " proposals time 11"], times_s: Float64[np.ndarray, " time"]
+) -> dict[str, Series]:
+    """The six bounded series of NAVSIM v1: accelerations of the rear axle, smoothed over the whole drive at once.
+
+    Its filters are given the length of the drive as their window, so bounded are one parabola through all 41
+    accelerations and one straight line through the parabola's slope; a short push or jolt passes unnoticed. The
+    acceleration whose slope is the jerk is smoothed as in version 2 before, and yaw keeps its window of five samples.
+
+    Raises:
+        ValueError: fewer than five steps.
+    """
+    return _series(states, times_s, states[..., AX], states.shape[1], states.shape[1])
+
+
+def _series(
+    states: np.ndarray, times_s: np.ndarray, forwards: np.ndarray, acceleration_window: int, jerk_window: int
+) -> dict[str, Series]:
     if states.shape[1] < MIN_STEPS:
         raise ValueError(f"comfort needs at least {MIN_STEPS} steps, got {states.shape[1]}.")
-    ax, ay = states[..., AX], states[..., AY]
-    if shifted_to_centre is not None:
-        ahead = shifted_to_centre.rear_axle_to_centre_m
-        ax = ax + ahead * states[..., YAW_RATE] ** 2 + ahead * states[..., YAW_ACC]
     magnitude = np.hypot(states[..., AX], states[..., AY])
     return {
-        "longitudinal_acceleration": _smooth(ax),
-        "lateral_acceleration": _smooth(ay),
-        "jerk": _jerk(magnitude, times_s),
-        "longitudinal_jerk": _jerk(ax, times_s),
+        "longitudinal_acceleration": _smooth(forwards, acceleration_window),
+        "lateral_acceleration": _smooth(states[..., AY], acceleration_window),
+        "jerk": _jerk(magnitude, times_s, jerk_window),
+        "longitudinal_jerk": _jerk(forwards, times_s, jerk_window),
         "yaw_acceleration": _yaw_derivative(states, times_s, deriv=2, polyorder=3),
         "yaw_rate": _yaw_derivative(states, times_s, deriv=1, polyorder=2),
     }
@@ -110,8 +133,14 @@ def navsim_history(past: Float64[np.ndarray, " past 11"]) -> Float64[np.ndarray,
 
     Its sampling leaves out the state just before the plan (the range excludes its end, and the last entry is then
     dropped once more): of -1.5 s to -0.1 s it keeps -1.5 s to -0.2 s and goes on with 0.0 s as if nothing were missing.
+    It interpolates the past between recorded states, and nuPlan's interpolation forgets how fast a car turns and
+    steers: in the past, accelerations of the centre are those of the rear axle.
+
+    Source: NAVSIM, `PDMScorer._calculate_history_comfort`; nuPlan, `EgoState.to_split_state`.
     """
-    return past[:-1]
+    kept = np.array(past[:-1], np.float64)
+    kept[:, [STEER_RATE, YAW_RATE, YAW_ACC]] = 0.0
+    return kept
 
 
 def extended_comfort(
@@ -154,14 +183,14 @@ def _compared(states: np.ndarray, control_dt_s: float) -> dict[str, np.ndarray]:
     return {name: values[0] for name, values in series.items()}
 
 
-def _smooth(acceleration: np.ndarray) -> np.ndarray:
-    window = min(8, acceleration.shape[-1])
+def _smooth(acceleration: np.ndarray, window: int = ACCELERATION_WINDOW) -> np.ndarray:
+    window = min(window, acceleration.shape[-1])
     smooth = np.asarray(savgol_filter(acceleration, polyorder=2, window_length=window, axis=-1))
     return np.round(smooth, _DECIMALS)
 
 
-def _jerk(acceleration: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    return np.round(_derivative(_smooth(acceleration), times_s, window=15, deriv=1, polyorder=2), _DECIMALS)
+def _jerk(acceleration: np.ndarray, times_s: np.ndarray, window: int = JERK_WINDOW) -> np.ndarray:
+    return np.round(_derivative(_smooth(acceleration), times_s, window=window, deriv=1, polyorder=2), _DECIMALS)
 
 
 def _yaw_derivative(states: np.ndarray, times_s: np.ndarray, deriv: int, polyorder: int) -> np.ndarray:

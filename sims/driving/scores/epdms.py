@@ -214,7 +214,7 @@ def _history_comfort(drive: Drive) -> tuple[Scores, terms.Events]:
         return np.ones(len(drive)), [[] for _ in range(len(drive))]
     states = history_padded(drive.ego.states, history)
     times_s = np.arange(states.shape[1]) * terms.CONTROL_DT_S
-    series = comfort_series(states, times_s, shifted_to_centre=drive.scene.vehicle)
+    series = comfort_series(states, times_s, drive.scene.vehicle)
     events = [comfort_events("HC", series, i, -len(history), terms.CONTROL_DT_S) for i in range(len(drive))]
     return within_bounds(series).astype(np.float64), events
 

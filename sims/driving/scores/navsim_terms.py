@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 from jaxtyping import Float64
 
+from sims.driving.scores import checks
 from sims.driving.scores.areas import EgoAreas, Footprint, ego_areas, footprint
 from sims.driving.scores.contacts import AHEAD_DEG, Contact, collisions, near_collisions
 from sims.driving.scores.result import Event
@@ -42,12 +43,12 @@ class Drive:
 
     def __post_init__(self) -> None:
         steps = self.ego.states.shape[1]
-        if steps != NUM_STEPS or self.ego.control_dt_s != CONTROL_DT_S:
+        if steps != NUM_STEPS or not checks.is_rate(self.ego.control_dt_s, CONTROL_DT_S):
             raise ValueError(
                 f"NAVSIM scores {NUM_STEPS} states (4 s and the first) {CONTROL_DT_S} s apart, "
                 f"got {steps} states {self.ego.control_dt_s} s apart; resample the trajectory first."
             )
-        if self.scene.control_dt_s != CONTROL_DT_S:
+        if not checks.is_rate(self.scene.control_dt_s, CONTROL_DT_S):
             raise ValueError(f"NAVSIM needs a scene of {CONTROL_DT_S} s steps, got {self.scene.control_dt_s} s.")
         known = self.scene.num_steps
         if known is not None and known < self.steps_needed:
@@ -80,9 +81,9 @@ def no_collision(drive: Drive) -> tuple[Scores, Events]:
 
 def time_to_collision(drive: Drive, num_steps: int) -> tuple[Scores, Events]:
     """TTC: 0 if the ego would touch a track that it is answerable for within 0.9 s, else 1."""
-    scene, dt = drive.scene, drive.scene.control_dt_s
+    scene = drive.scene
     contacts = near_collisions(
-        drive.ego.states, drive.place, drive.areas, scene.tracks, scene.track_polygons, num_steps, dt
+        drive.ego.states, drive.place, drive.areas, scene.tracks, scene.track_polygons, num_steps, CONTROL_DT_S
     )
     scores = np.ones(len(drive))
     for contact in contacts:
@@ -195,7 +196,7 @@ def _end_of_run(flags: np.ndarray, length: int) -> int | None:
 
 def _contact_events(term: str, drive: Drive, contacts: Sequence[Contact], wording: str) -> Events:
     events: Events = [[] for _ in range(len(drive))]
-    dt = drive.scene.control_dt_s
+    dt = CONTROL_DT_S
     for contact in contacts:
         if contact.at_fault:
             kind = f"less than {AHEAD_DEG:.0f} degrees ahead" if contact.kind == "ahead" else contact.kind
@@ -208,5 +209,5 @@ def _contact_events(term: str, drive: Drive, contacts: Sequence[Contact], wordin
 
 def _first_events(term: str, drive: Drive, bad: np.ndarray, detail: str) -> Events:
     steps = [np.flatnonzero(row) for row in bad]
-    dt = drive.scene.control_dt_s
+    dt = CONTROL_DT_S
     return [[Event(term, int(row[0]), int(row[0]) * dt, None, detail)] if len(row) else [] for row in steps]

@@ -15,8 +15,9 @@ from functools import cached_property
 
 import numpy as np
 import shapely
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
+from sims.driving.scores import checks
 from sims.driving.scores.areas import Footprint, footprint, inside
 from sims.driving.scores.comfort import comfort_events, comfort_series, within_bounds
 from sims.driving.scores.contacts import Contact, judged_collisions, speeds
@@ -64,7 +65,7 @@ def nuplan_score(scene: ScoredScene, ego: EgoTrajectories, expert: EgoTrajectori
     advancing = float(ratio >= MIN_PROGRESS_RATIO)
     safe, ttc_events, min_ttc = _time_to_collision(run)
     slow_enough, speed_events = _speed_limit(run)
-    series = comfort_series(run.states[None], run.times_s, shifted_to_centre=scene.vehicle)
+    series = comfort_series(run.states[None], run.stamps_us / 1e6, scene.vehicle)
     events = [*collision_events, *drivable_events, *direction_events, *ttc_events, *speed_events]
     events += comfort_events("ego_is_comfortable", series, 0, 0, scene.control_dt_s)
     last = len(run.states) - 1
@@ -104,9 +105,8 @@ class Run:
             raise ValueError(
                 f"nuplan_score takes one ego and one expert drive, got {len(self.ego)}, {len(self.expert)}."
             )
-        rates = {self.scene.control_dt_s, self.ego.control_dt_s, self.expert.control_dt_s}
-        if len(rates) > 1:
-            raise ValueError(f"scene, ego and expert must have one rate, got steps of {sorted(rates)} s.")
+        scene, ego, expert = self.scene, self.ego, self.expert
+        checks.one_rate(scene=scene.control_dt_s, ego=ego.control_dt_s, expert=expert.control_dt_s)
         known = self.scene.num_steps
         if known is not None and known < len(self.states):
             raise ValueError(f"the ego drives {len(self.states)} steps; the scene's tracks have {known}.")
@@ -133,13 +133,21 @@ class Run:
 
     @cached_property
     def collisions(self) -> list[Contact]:
-        return judged_collisions(
-            self.ego.states, self.place, ~self.in_one_lane[None], self.scene.tracks, self.scene.track_polygons
-        )
+        """First contact with each track; boxes whose surrounding circles only touch do not collide in nuPlan."""
+        tracks, polygons = self.scene.tracks, self.scene.track_polygons[:, : len(self.states)]
+        if tracks:
+            boxes = np.stack([track.boxes[: len(self.states)] for track in tracks])
+            away = boxes[..., :2] - self.place.centre[0]
+            car = self.scene.vehicle
+            reach = (np.hypot(car.width_m, car.length_m) + np.hypot(boxes[..., 4], boxes[..., 3])) / 2.0
+            polygons = polygons.copy()
+            polygons[np.hypot(away[..., 0], away[..., 1]) >= reach] = None
+        return judged_collisions(self.ego.states, self.place, ~self.in_one_lane[None], tracks, polygons)
 
     @cached_property
-    def times_s(self) -> Float64[np.ndarray, " time"]:
-        return np.round(np.arange(len(self.states)) * self.scene.control_dt_s * 1e6) / 1e6
+    def stamps_us(self) -> Int64[np.ndarray, " time"]:
+        """Whole microseconds, as nuPlan counts them: their mean difference decides how many samples a second has."""
+        return np.round(np.arange(len(self.states)) * self.scene.control_dt_s * 1e6).astype(np.int64)
 
     def time(self, step: int) -> float:
         return step * self.scene.control_dt_s
@@ -181,7 +189,7 @@ def _distance(polygons: np.ndarray, point: np.ndarray) -> float:
 def _direction(run: Run) -> tuple[float, list[Event], float]:
     """Metres backwards along the lane's centreline within a second: 1 below 2 m, 0.5 below 6 m, else 0."""
     made = _progress_in_lane(run)
-    dt_us = np.mean(np.diff(run.times_s * 1e6))
+    dt_us = np.mean(np.diff(run.stamps_us))
     window = int(DIRECTION_HORIZON_S * 1e6 / dt_us)
     sums = np.array([sum(made[max(0, step - window) : step + 1]) for step in range(len(made))])
     backwards = float(abs(sums.min()))
@@ -255,7 +263,7 @@ def _speed_limit(run: Run) -> tuple[float, list[Event]]:
             excess[step] = max(0.0, speed - limit)
     if not excess.any():
         return 1.0, []
-    stamps = run.times_s * 1e6
+    stamps = run.stamps_us
     duration = (stamps[-1] - stamps[0]) * 1e-6
     loss = np.sum(excess) * (np.mean(np.diff(stamps)) * 1e-6) / (MAX_OVERSPEED_MPS * duration)
     events = []

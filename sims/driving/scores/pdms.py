@@ -7,7 +7,8 @@ to reproduce old numbers.
 
 Where documents and code disagree, the code of branch v1.1 is followed: the documents say that progress is divided by
 the reference's; the code multiplies each raw progress by its drive's own multipliers, divides by the largest of these
-products (the agent's included), and gives 1 to every drive with a non-zero multiplier where none exceeds 5 m.
+products (the agent's included), and gives 1 to every drive with a non-zero multiplier where none exceeds 5 m. The
+windows that its comfort filters are given as defaults (8 and 15 samples) are overridden by the length of the drive.
 """
 
 from typing import Literal, get_args
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from sims.driving.scores import navsim_terms as terms
-from sims.driving.scores.comfort import comfort_events, comfort_series, within_bounds
+from sims.driving.scores.comfort import comfort_events, comfort_series_v1, within_bounds
 from sims.driving.scores.navsim_terms import Drive, Scores
 from sims.driving.scores.result import ScoreResult, sorted_events
 from sims.driving.scores.scene import EgoTrajectories, ScoredScene
@@ -54,7 +55,7 @@ def pdms_proposals(scene: ScoredScene, ego: EgoTrajectories, version: Version = 
     metres = _off_route_metres_v1_0(drive) if version == "v1.0" else terms.off_route_metres(drive, False)
     ddc, ddc_events = terms.driving_direction(drive, metres)
     ttc, ttc_events = terms.time_to_collision(drive, terms.TTC_STEPS_V1)
-    series = comfort_series(ego.states, np.arange(terms.NUM_STEPS) * terms.CONTROL_DT_S, shifted_to_centre=None)
+    series = comfort_series_v1(ego.states, np.arange(terms.NUM_STEPS) * terms.CONTROL_DT_S)
     comfortable = within_bounds(series).astype(np.float64)
     product = nc * dac * ddc if version == "v1.0" else nc * dac
     raw = terms.progress_metres(drive)

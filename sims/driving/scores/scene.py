@@ -291,7 +291,7 @@ class EgoTrajectories:
 
     def joined(self, other: "EgoTrajectories") -> "EgoTrajectories":
         """Both sets of proposals in one, for scores that compare proposals with each other."""
-        if other.states.shape[1] != self.states.shape[1] or other.control_dt_s != self.control_dt_s:
+        if other.states.shape[1] != self.states.shape[1] or not checks.is_rate(other.control_dt_s, self.control_dt_s):
             raise ValueError(
                 f"trajectories to be compared must share length and rate, got {self.states.shape[1]} steps of "
                 f"{self.control_dt_s} s and {other.states.shape[1]} steps of {other.control_dt_s} s."

@@ -1,4 +1,5 @@
-"""The bicycle against the kinematic single-track model of CommonRoad's published vehicle models."""
+"""Both egos against CommonRoad's published vehicle models: the bicycle's whole way against the kinematic one, and what
+bicycle and wheels settle to beside the models whose tyres slide."""
 
 import numpy as np
 import pytest
@@ -6,6 +7,14 @@ from scipy.integrate import solve_ivp
 
 from sims.driving.scores.scene import STEER, VX, YAW_RATE
 from sims.driving.vehicle import MAX_STEER_RAD, MAX_STEER_RATE_RADPS, ego_state, step_bicycle
+from tests.sims.driving.steady_turns import (
+    bicycle_turn,
+    closed_forms,
+    demand,
+    published_turn,
+    wheels_like_theirs,
+    wheels_turn,
+)
 
 ks = pytest.importorskip("vehiclemodels.vehicle_dynamics_ks")
 parameters_vehicle2 = pytest.importorskip("vehiclemodels.parameters_vehicle2")
@@ -50,3 +59,45 @@ def test_four_seconds_below_the_limit_of_friction_agree(speed, steer, accelerati
     # Steering within a substep of 20 ms takes effect at its end here and continuously there.
     assert state[2] == pytest.approx(theirs[4], abs=0.02 * abs(steer) * fastest / wheelbase + 1e-3)
     assert np.hypot(*(state[:2] - theirs[:2])) < 0.01 * SECONDS * fastest
+
+
+@pytest.fixture(scope="module")
+def car():
+    return wheels_like_theirs()
+
+
+# speed, steer, friction
+WITHIN_GRIP = [(25.0, 0.02, 0.9), (15.0, 0.05, 0.9), (5.0, 0.2, 0.5), (15.0, 0.02, 0.3)]
+NEAR_THE_LIMIT = [(15.0, 0.1, 0.9), (25.0, 0.02, 0.5)]
+SLIDING = [(25.0, 0.05, 0.9), (15.0, 0.1, 0.5), (25.0, 0.1, 0.3), (25.0, 0.2, 0.3)]
+
+
+@pytest.mark.parametrize("case", WITHIN_GRIP)
+def test_up_to_six_tenths_of_the_friction_all_models_turn_alike(car, case):
+    """To 2.5 %: the published models differ by as much from each other there (2.7 % in the first case)."""
+    assert demand(*case) < 0.6
+    theirs = [published_turn(model, *case)[0] for model in ("single-track", "drift", "multi-body")]
+    for ours in (bicycle_turn(*case), wheels_turn(car, *case)):
+        assert [ours[0] / rate for rate in theirs] == pytest.approx([1.0, 1.0, 1.0], abs=0.025)
+        assert ours[1] == pytest.approx(case[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("case", NEAR_THE_LIMIT)
+def test_from_there_to_the_limit_ours_turn_more_than_tyres_that_slip_by_at_most_an_eighth(car, case):
+    assert 0.9 < demand(*case) < 1.0
+    for model in ("drift", "multi-body"):
+        rate = published_turn(model, *case)[0]
+        for ours in (bicycle_turn(*case), wheels_turn(car, *case)):
+            assert 1.0 < ours[0] / rate < 1.125
+
+
+@pytest.mark.parametrize("case", SLIDING)
+def test_beyond_the_limit_ours_stay_on_the_friction_circle_and_within_a_seventh_of_the_drift_model(car, case):
+    """Its tyres hold less the more they slide (up to 13 %); the linear single-track model turns on regardless."""
+    assert demand(*case) > 1.3
+    bicycle, circle = closed_forms(*case)
+    drift, linear = published_turn("drift", *case)[0], published_turn("single-track", *case)[0]
+    assert linear == pytest.approx(bicycle, rel=0.03)
+    for ours in (bicycle_turn(*case), wheels_turn(car, *case)):
+        assert ours[0] == pytest.approx(circle, rel=0.03)
+        assert 0.97 < ours[0] / drift < 1.0 + 1 / 7

@@ -192,8 +192,10 @@ class PlainScorer:
             if version == "v2":
                 ahead = self.world.vehicle.rear_axle_to_centre_m
                 ax += ahead * states[:, 9] ** 2 + ahead * states[:, 10]
-            smooth = [np.round(np.asarray(savgol_filter(series, 8, 2)), 8) for series in (ax, ay, magnitude)]
-            jerk = [np.asarray(savgol_filter(series, 15, 2, deriv=1, delta=0.1)) for series in (smooth[0], smooth[2])]
+            wide, long = (len(states), len(states)) if version == "v1" else (8, 15)
+            smooth = [np.round(np.asarray(savgol_filter(series, wide, 2)), 8) for series in (ax, ay)]
+            felt = [np.round(np.asarray(savgol_filter(series, 8, 2)), 8) for series in (ax, magnitude)]
+            jerk = [np.asarray(savgol_filter(series, long, 2, deriv=1, delta=0.1)) for series in felt]
             yaw_rate = np.asarray(savgol_filter(heading, 5, 2, deriv=1, delta=0.1))
             yaw_acc = np.asarray(savgol_filter(heading, 5, 3, deriv=2, delta=0.1))
             good = (smooth[0] > -4.05).all() and (smooth[0] < 2.40).all() and (np.abs(smooth[1]) < 4.89).all()

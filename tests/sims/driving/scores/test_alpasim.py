@@ -80,6 +80,18 @@ def test_a_corridor_is_left_sideways_but_not_by_driving_on() -> None:
     assert judge(cruise(8.0, y=3.5), human=cruise(8.0)).score == 1.0
 
 
+def test_the_first_two_steps_are_not_looked_at_but_drawn_from_the_third() -> None:
+    """AlpaSim starts at the third time stamp and fills in 0 and half of it, whatever the places there."""
+    at_once, soon, third = (judge(cruise(5.0), moving("rammer", x, 0.0, speed=12.0)) for x in (-4.5, -5.2, -5.9))
+    assert not (*at_once.events, *soon.events, *third.events)
+    made = [result.details["progress_clipped_rel"] for result in (at_once, soon, third)]
+    assert made == pytest.approx([0.0, 0.5 * 1.0 / 40.0, 1.0 / 40.0])  # 1 m of the human's 40
+    y = np.where(np.arange(41) < 2, 3.5, 0.0)
+    drive = cruise(8.0)
+    drive[:, 1] += y
+    assert judge(drive, human=cruise(8.0), corridor_m=2.0).score == 1.0
+
+
 def test_bad_runs_are_named() -> None:
     plan = ego(cruise(5.0))
     with pytest.raises(ValueError, match="one ego and one human drive, got 2 and 1"):

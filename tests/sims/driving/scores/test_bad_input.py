@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from tests.sims.driving.scores.scenes import box, cruise, ego, line, parked, sce
 
 LANE = straight_lane("a", 0.0)
 BOW_TIE = np.array([[0, 0], [4, 4], [4, 0], [0, 4]], float)
+WORDS: Any = "10 Hz"
+RAGGED: Any = [[0.0] * 5, [0.0] * 4]
 BOXES, STILL = np.tile([0.0, 0.0, 0.0, 4.0, 2.0], (50, 1)), np.zeros((50, 2))
 
 
@@ -59,12 +62,20 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     "NaN in a track": (lambda: Track("x", "vehicle", with_nan(BOXES), STILL), "boxes must be finite"),
     "flat box": (lambda: Track("x", "vehicle", BOXES * [1, 1, 1, 0, 1], STILL), "no area"),
     "presence of wrong length": (lambda: Track("x", "vehicle", BOXES, STILL, np.ones(3, bool)), "present"),
+    "presence that is not known": (
+        lambda: Track("x", "vehicle", BOXES, STILL, np.full(50, np.nan)),
+        "present must be an array.*only True and False are allowed, got values of type float64",
+    ),
+    "boxes that are words": (lambda: Track("x", "vehicle", WORDS, STILL), "track 'x': boxes must be an array"),
+    "boxes of ragged length": (lambda: Track("x", "vehicle", RAGGED, STILL), "boxes must be an array"),
     "repeated track": (lambda: scene(tracks=(parked("x", 0, 0), parked("x", 9, 0))), "'x' twice"),
     "tracks of different length": (
         lambda: scene(tracks=(parked("x", 0, 0), parked("y", 9, 0, steps=41))),
         r"one length, got \[41, 50\]",
     ),
     "scene without rate": (lambda: scene(control_dt_s=0.0), "positive number of seconds"),
+    "scene of unknown rate": (lambda: scene(control_dt_s=np.nan), "positive number of seconds, got nan"),
+    "rate in words": (lambda: EgoTrajectories(cruise(5.0)[None], WORDS), "positive number of seconds, got '10 Hz'"),
     "history of wrong width": (lambda: scene(history=np.zeros((5, 7))), "ScoredScene.history"),
     "ego without proposals": (lambda: EgoTrajectories(cruise(5.0)), r"\('any', 'any', 11\), got \(41, 11\)"),
     "ego with NaN": (lambda: EgoTrajectories(with_nan(cruise(5.0))[None]), "must be finite"),
@@ -106,6 +117,17 @@ def test_bad_input_is_named(name: str) -> None:
     build, message = CASES[name]
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_a_rate_may_be_off_by_the_rounding_of_time_stamps_and_changes_nothing() -> None:
+    rounded = 0.3 - 0.2  # 0.09999999999999998
+    lead = (parked("x", 40.0, 0.0),)
+    exact, off = scene(tracks=lead), scene(tracks=lead, control_dt_s=rounded)
+    for score in (pdms_proposals, epdms_proposals):
+        here, there = score(exact, ego(cruise(9.0))), score(off, EgoTrajectories(cruise(9.0)[None], rounded))
+        assert here[0].to_dict() == there[0].to_dict()
+    with pytest.raises(ValueError, match="0.1001 s apart"):
+        epdms_proposals(exact, EgoTrajectories(cruise(9.0)[None], 0.1001))
 
 
 def test_inputs_are_copied_so_that_later_changes_do_not_reach_them() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sims.driving.scores.epdms import epdms_proposals
 from sims.driving.scores.nuplan import nuplan_score
 from sims.driving.scores.nuplan_route import LaneGraph, driven_route, expert_blocks, in_one_lane, progress_along
 from sims.driving.scores.result import ScoreResult
@@ -118,6 +119,19 @@ def test_a_touch_from_the_side_is_at_fault_unless_all_corners_are_in_one_or_conn
     assert judge(cruise(5.0, x=40.0, y=1.8), between, road=road).terms[NC] == 0.0  # between neighbours
 
 
+@pytest.mark.parametrize(
+    ("shift", "nuplan", "navsim"), [(0.0, 1.0, 0.0), (2.0**-30, 0.0, 0.0), (-(2.0**-30), 1.0, 1.0)]
+)
+def test_corner_against_corner_is_contact_for_navsim_and_none_for_nuplan(
+    shift: float, nuplan: float, navsim: float
+) -> None:
+    """Two boxes of 4 by 2 m whose corners meet: nuPlan asks circles around them first, which then only touch."""
+    other = parked("corner", 12.0 - shift, 2.0 - shift)
+    world, drive = scene(tracks=(other,), vehicle=EXACT_CAR), ego(exact_states(8.0, 0.0))
+    assert nuplan_score(world, drive, drive).terms[NC] == nuplan
+    assert epdms_proposals(world, drive)[0].terms["NC"] == navsim
+
+
 @pytest.mark.parametrize(("outside", "expected"), [(0.29, 1.0), (0.31, 0.0)])
 def test_a_corner_may_be_up_to_thirty_centimetres_outside(outside: float, expected: float) -> None:
     """Right side of the car at y = -2 - outside, where lane and road end at -2."""
@@ -142,6 +156,14 @@ def test_going_back_along_the_lane_costs_from_two_and_six_metres_a_second_on(spe
     result = judge(drive, expert=cruise(10.0, x=60.0))
     assert result.terms[DDC] == expected
     assert result.details["max_backwards_m"] == pytest.approx(max(0.0, -speed), abs=1e-9)
+
+
+@pytest.mark.parametrize("steps", [83, 84, 162, 167])
+def test_a_second_has_ten_steps_in_drives_of_any_length(steps: int) -> None:
+    """With time in float seconds the mean step of some lengths comes out above 0.1 s, and a second has nine."""
+    result = judge(cruise(-2.1 / 1.1, x=60.0, steps=steps), expert=cruise(10.0, x=60.0))
+    assert result.details["max_backwards_m"] == pytest.approx(2.1, abs=1e-9)
+    assert result.terms[DDC] == 0.5
 
 
 def test_driving_against_traffic_is_going_back_along_the_oncoming_lane() -> None:

@@ -16,12 +16,13 @@ from sims.driving.scores.epdms import (
 )
 from sims.driving.scores.pdms import pdms, pdms_proposals
 from sims.driving.scores.result import Event, ScoreResult
-from sims.driving.scores.scene import AX, EgoTrajectories
+from sims.driving.scores.scene import AX, STEER_RATE, YAW_ACC, YAW_RATE, EgoTrajectories
 from tests.sims.driving.scores.scenes import (
     cruise,
     ego,
     moving,
     parked,
+    random_drive,
     random_scene,
     scene,
     transformed,
@@ -158,9 +159,14 @@ def test_a_human_is_never_uncomfortable_because_no_history_is_looked_at() -> Non
     assert forgive(result, human).score == result.score
 
 
-def test_the_past_that_navsim_pads_leaves_out_the_state_just_before_the_plan() -> None:
-    past = cruise(10.0, steps=15)
-    assert np.array_equal(navsim_history(past), past[:14])
+def test_the_past_that_navsim_pads_leaves_out_the_state_just_before_the_plan_and_how_fast_the_car_turned() -> None:
+    past = random_drive(np.random.default_rng(3), 15)
+    past[:, [STEER_RATE, YAW_RATE, YAW_ACC]] = 0.5
+    kept = navsim_history(past)
+    assert (kept[:, [STEER_RATE, YAW_RATE, YAW_ACC]] == 0.0).all()
+    rest = [column for column in range(11) if column not in (STEER_RATE, YAW_RATE, YAW_ACC)]
+    assert np.array_equal(kept[:, rest], past[:14, rest])
+    assert (past[:, YAW_RATE] == 0.5).all()
 
 
 def graded(value: float) -> ScoreResult:
