@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from tests.data.recordings import record
 from unified.batch import Batch
+from unified.data import layout
 from unified.data.module import WindowDataModule, WindowLoader
 from unified.data.source import Source
-from unified.data.windows import BatchReader, Windows
+from unified.data.windows import BatchReader, Windows, WindowSampler
 from unified.errors import UserError
 
 # Lightning's own: a deprecated torch call, and advice about callbacks that these tests do without.
@@ -107,6 +109,24 @@ def test_whole_episodes_are_held_out_and_not_in_the_statistics(root: Path):
     assert len(train.frames) + len(val.frames) == len(train.cache)
     mean = train.cache.action[train.frames].astype(np.float64).mean(0)
     np.testing.assert_allclose(data.stats["toy"]["action"]["mean"], mean, rtol=1e-12)
+
+
+def test_balanced_environments_are_shown_equally_often_however_long_their_episodes_are(tmp_path: Path):
+    record(tmp_path / "arm", lengths=(30, 5, 30, 5, 5))
+    with pytest.raises(UserError, match="does not say in which environment"):
+        WindowDataModule([Source(str(tmp_path / "arm"), balance_tasks=True)])
+    names = ["long", "short", "long", "short", "short"]
+    provenance = {"episodes": [{"env_id": name} for name in names]}
+    (tmp_path / "arm" / layout.PROVENANCE).write_text(json.dumps(provenance), encoding="utf-8")
+    source = Source(str(tmp_path / "arm"), weight=3.0, balance_tasks=True)
+    data = WindowDataModule([source], image_size=8, batch_size=1000, holdout=0.0)
+    data.setup()
+    assert data.train_windows is not None
+    long, short = data.train_windows.sources
+    assert long.weight == short.weight == 1.5
+    assert sorted([*long.frames, *short.frames]) == list(range(75))
+    asked, _ = WindowSampler([long, short], 1000, seed=0).rows(0)
+    assert 0.45 < asked.mean() < 0.55
 
 
 @pytest.mark.filterwarnings("ignore:Total length of `list`:UserWarning")

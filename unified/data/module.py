@@ -181,8 +181,9 @@ class WindowDataModule(pl.LightningDataModule):
         caches = self._open_caches()
         splits = [_split(cache, self.holdout, self.seed) for cache in caches]
         train = [
-            self._source(number, cache, split[0])
+            part
             for number, (cache, split) in enumerate(zip(caches, splits, strict=True))
+            for part in self._balanced(number, self._source(number, cache, split[0]))
         ]
         val = [
             self._source(number, cache, split[1])
@@ -238,6 +239,11 @@ class WindowDataModule(pl.LightningDataModule):
             weight=recording.source.weight,
             is_demonstration=recording.is_demonstration,
         )
+
+    def _balanced(self, number: int, source: WindowSource) -> list[WindowSource]:
+        """A source as one part an environment, of equal weights, if its block asks for it."""
+        recording = self._recordings[number]
+        return source.parts(recording.environments) if recording.source.balance_tasks else [source]
 
     def _loader(
         self, dataset: WindowDataset, stream: int, steps: int, position: Callable[[], int] | None

@@ -28,6 +28,8 @@ class Source:
         is_demonstration: False for play, from which no policy is learned; default: as recorded, else True.
         episodes: use only these; default: all.
         frame_stride: env steps between future frames, where the rate differs from the other sources'.
+        balance_tasks: every environment that was recorded gets the same share of the windows, and not the more the
+            longer its episodes are.
     """
 
     root: str
@@ -37,6 +39,7 @@ class Source:
     is_demonstration: bool | None = None
     episodes: list[int] | None = None
     frame_stride: int | None = None
+    balance_tasks: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight > 0):
@@ -74,6 +77,7 @@ class Recording:
         cameras: camera name to feature key, in the order of use.
         action_dim, proprio_dim: sizes of `action` and `observation.state`.
         has_expert: whether there is an `expert_action` beside the executed one.
+        environments: of each episode of the folder, if the source asks to balance them.
     """
 
     source: Source
@@ -86,6 +90,7 @@ class Recording:
     has_expert: bool
     embodiment: str
     is_demonstration: bool
+    environments: tuple[str, ...] = ()
 
     def is_video(self, camera: str) -> bool:
         """Whether a camera's frames lie in mp4 files; otherwise they are pictures inside the table."""
@@ -197,7 +202,19 @@ def open_recording(source: Source) -> Recording:
         has_expert=has_expert,
         embodiment=source.embodiment or provenance.get("embodiment") or info.get("robot_type") or "unknown",
         is_demonstration=recorded if source.is_demonstration is None else source.is_demonstration,
+        environments=_environments(root, provenance, info["total_episodes"]) if source.balance_tasks else (),
     )
+
+
+def _environments(root: Path, provenance: dict[str, Any], num_episodes: int) -> tuple[str, ...]:
+    # A killed recording may have listed an episode beyond the number in info.json.
+    names = tuple(episode.get("env_id", "") for episode in provenance.get("episodes", [])[:num_episodes])
+    if len(names) < num_episodes or not all(names):
+        raise UserError(
+            f"balance_tasks: {root} does not say in which environment its episodes were recorded (unified record "
+            "writes it); name a data set a task in data.sources instead, with weights."
+        )
+    return names
 
 
 def resolve_root(root: str) -> Path:

@@ -36,6 +36,14 @@ class WindowSource:
     weight: float = 1.0
     is_demonstration: bool = True
 
+    def parts(self, kind_of: Sequence[str]) -> "list[WindowSource]":
+        """The same frames as one part for each kind of episode, given by the data set's numbers; of equal weights."""
+        episode = np.searchsorted(self.cache.bounds, self.frames, side="right") - 1
+        kinds = np.array(kind_of)[self.cache.episode_index[episode]]
+        found = np.unique(kinds)
+        weight = self.weight / len(found)
+        return [dataclasses.replace(self, frames=self.frames[kinds == kind], weight=weight) for kind in found]
+
 
 @dataclass(frozen=True)
 class Windows:
