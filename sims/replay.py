@@ -24,10 +24,9 @@ class ReplayEnv(EpisodeEnv):
     longest: int
 
     def __init__(self, max_env_steps: int | None, **common: Any):
-        """See `EpisodeEnv`; `max_env_steps` is `longest` by default, and at most."""
-        wanted = self.longest if max_env_steps is None else max_env_steps
-        steps = checked_integer("max_env_steps", wanted, 1, self.longest)
-        super().__init__(max_env_steps=steps, **common)
+        """See `EpisodeEnv`; whatever `max_env_steps` says, an episode has no more than `longest`."""
+        steps = self.longest if max_env_steps is None else checked_integer("max_env_steps", max_env_steps, 1, 10**9)
+        super().__init__(max_env_steps=min(steps, self.longest), **common)
         self.sim_state_size = _HEADER + self.longest * int(np.prod(self.action_space.shape or ()))
         self._seed = 0
         self._actions: list[Float32[np.ndarray, " action"]] = []

@@ -53,7 +53,7 @@ class CarRacingEnv(ReplayEnv):
         Args:
             cameras: `top` (also called `main`), or none for no pictures.
             image_size: height and width of the pictures; Gymnasium's are of 96 pixels.
-            max_env_steps: the episode is truncated after so many actions, 1000 by default and at most.
+            max_env_steps: the episode is truncated after so many actions, or after the world's own 1000.
             render_mode: `rgb_array` makes `render()` give pictures.
 
         Raises:

@@ -59,7 +59,7 @@ class HighwayEnv(ReplayEnv):
             world: name in `worlds.WORLD_INFO`.
             cameras: `top` (also called `main`), or none for no pictures.
             image_size: height and width of the pictures.
-            max_env_steps: the episode is truncated after so many actions.
+            max_env_steps: the episode is truncated after so many actions, or somewhat after its own end.
             render_mode: `rgb_array` makes `render()` give pictures.
 
         Raises:

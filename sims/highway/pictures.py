@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from sims.optional import optional_package
 from sims.renderer import box_average
 
-_LEAST_SIZE = 256  # smaller pictures are averaged from one of at least this size: a car would be two pixels wide
+_FACTOR = 2  # drawn larger and averaged; by more, and lines that are drawn one pixel wide would fade away
 
 
 def draw(world: Any, span_m: float, centre: tuple[float, float], size: int) -> UInt8[np.ndarray, " size size 3"]:
@@ -22,10 +22,9 @@ def draw(world: Any, span_m: float, centre: tuple[float, float], size: int) -> U
     """
     pygame = optional_package("pygame", "drawing highway-env's worlds", "pygame", "worlds")
     graphics = optional_package("highway_env.road.graphics", "this environment", "highway-env", "worlds")
-    factor = -(-_LEAST_SIZE // size)
-    shape = (size * factor, size * factor)
+    shape = (size * _FACTOR, size * _FACTOR)
     surface = graphics.WorldSurface(shape, 0, pygame.Surface(shape))
-    surface.scaling = size * factor / span_m
+    surface.scaling = size * _FACTOR / span_m
     surface.centering_position = list(centre)
     surface.move_display_window_to(world.vehicle.position)
     road_graphics = graphics.RoadGraphics
@@ -34,4 +33,4 @@ def draw(world: Any, span_m: float, centre: tuple[float, float], size: int) -> U
     frequency = world.config["simulation_frequency"]
     road_graphics.display_traffic(world.road, surface, simulation_frequency=frequency, offscreen=True)
     drawn = np.ascontiguousarray(np.swapaxes(pygame.surfarray.array3d(surface), 0, 1))
-    return box_average(drawn, factor)
+    return box_average(drawn, _FACTOR)
