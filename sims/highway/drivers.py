@@ -16,7 +16,7 @@ from sims.highway.pursuit import pursue
 
 Driver = Callable[[Any], Any]
 
-_LOOK_S, _LOOK_M = 0.45, 3.0  # pure pursuit aims at a point that many seconds and metres ahead
+_LOOK_S, _LOOK_M = 0.2, 1.5  # pure pursuit aims at a point that many seconds and metres ahead
 _SEEN_M, _GAP_M = 24.0, 13.0  # a slower car is passed from there; the other lane must be free for so much
 _TIMES_S = np.arange(0.25, 3.01, 0.25)
 _REACH_S = 0.6  # the package's time constant of speed
