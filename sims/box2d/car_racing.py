@@ -30,8 +30,7 @@ class CarRacingEnv(ReplayEnv):
     turn (rad/s, in tens): what the bar under Gymnasium's picture shows.
 
     The episode is over when it is there: after a lap, far off the track, or after 1000 steps. It is a success if nine
-    tenths of the tiles were driven over. The world is simulated anew at every reset, because a Box2D world that had
-    other bodies before rounds differently.
+    tenths of the tiles were driven over. Every reset makes a new Box2D world, so that no trace of the last can remain.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 - Gymnasium declares it so

@@ -96,7 +96,7 @@ def drive_highway(world: Any) -> str:
     rated: list[tuple[float, str]] = []
     for name, (lane, index) in options.items():
         if 0 <= lane < lanes:
-            target = speeds[np.clip(index, 0, len(speeds) - 1)]
+            target = float(speeds[np.clip(index, 0, len(speeds) - 1)])
             rated.append((_room(world, lane, target) + 0.02 * target + 0.02 * lane - 0.03 * (lane != here), name))
     return max(rated, key=lambda item: item[0])[1]
 

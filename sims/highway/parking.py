@@ -47,8 +47,8 @@ def plan(start: Pose, goal: Pose) -> Path:
     """The shortest of the paths within the walls; the shortest of all if there is none."""
     paths = [
         path
-        for radius, stage, turns in product(_RADII_M, _STAGES_M, product((-1, 1), repeat=2))
-        if (path := _arcs_and_straights(start, goal, radius, stage, turns)) is not None
+        for radius, stage, first, last in product(_RADII_M, _STAGES_M, (-1, 1), (-1, 1))
+        if (path := _arcs_and_straights(start, goal, radius, stage, (first, last))) is not None
     ]
     inside = [path for path in paths if (np.abs(path) < _ROOM_M).all()]
     return min(inside or paths, key=len)

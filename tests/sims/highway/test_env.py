@@ -7,16 +7,17 @@ import gymnasium
 import numpy as np
 import pytest
 
+from sims.highway.env import HighwayEnv
+from sims.highway.worlds import TRAFFIC, WORLD_INFO
 from tests.sims.registry import make
 
-pytest.importorskip("highway_env")
 pytest.importorskip("pygame")
+highway = pytest.importorskip("highway_env.envs.highway_env")
+cars = pytest.importorskip("highway_env.vehicle.behavior")
 
 
 def test_returns_and_ends_are_the_packages_own():
-    from highway_env.envs.highway_env import HighwayEnvFast
-
-    env, theirs = make("Highway-highway-fast-v0", cameras=()), HighwayEnvFast()
+    env, theirs = make("Highway-highway-fast-v0", cameras=()), highway.HighwayEnvFast()
     env.reset(seed=3)
     theirs.reset(seed=3)
     slower, total, over, info = env.make_baseline("always-slower"), 0.0, False, {}
@@ -32,18 +33,16 @@ def test_returns_and_ends_are_the_packages_own():
 
 
 def test_the_intersections_impatient_drivers_stay_at_the_intersection():
-    from highway_env.vehicle.behavior import IDMVehicle
-
-    from sims.highway.worlds import TRAFFIC, WORLD_INFO
-
-    patient = {name: getattr(IDMVehicle, name) for name in TRAFFIC}
+    patient = {name: getattr(cars.IDMVehicle, name) for name in TRAFFIC}
     assert patient == TRAFFIC
     env = make("Highway-intersection-v0", cameras=())
     env.reset(seed=0)
     with env._traffic():
-        assert {name: getattr(IDMVehicle, name) for name in TRAFFIC} == WORLD_INFO["intersection"].traffic != TRAFFIC
+        assert (
+            {name: getattr(cars.IDMVehicle, name) for name in TRAFFIC} == WORLD_INFO["intersection"].traffic != TRAFFIC
+        )
     env.step(env.make_expert()({}))
-    assert {name: getattr(IDMVehicle, name) for name in TRAFFIC} == patient
+    assert {name: getattr(cars.IDMVehicle, name) for name in TRAFFIC} == patient
 
 
 def test_after_its_end_an_episode_is_judged_no_more():
@@ -139,8 +138,6 @@ def test_a_state_further_on_in_the_same_episode_costs_only_the_steps_between(mon
 
 
 def test_an_unknown_world_gets_the_nearest_name():
-    from sims.highway.env import HighwayEnv
-
     with pytest.raises(ValueError, match="Did you mean 'racetrack'"):
         HighwayEnv("racetrac")
     with pytest.raises(ValueError, match="Did you mean 'always-slower'"):
