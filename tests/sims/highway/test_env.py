@@ -120,6 +120,26 @@ def test_the_picture_shows_the_own_car_where_it_should_be_and_turns_with_it():
     assert spreads[1][0] > 1.5 * spreads[1][1]
 
 
+@pytest.mark.parametrize("world", ["racetrack", "intersection", "highway-fast"])
+def test_traffic_goes_on_to_the_bit_from_a_restored_state(world):
+    env, fresh = make(f"Highway-{world}-v0", cameras=()), make(f"Highway-{world}-v0", cameras=())
+    fresh.reset(seed=9)
+    actions = np.random.default_rng(0).uniform(-0.5, 0.5, (9, 2)).astype(np.float32)
+    env.reset(seed=2)
+    for action in actions[:5]:
+        env.step(action)
+    state = env.get_sim_state()
+    fresh.set_sim_state(state)
+    assert np.array_equal(fresh.get_sim_state(), state)
+    for action in actions[5:]:
+        env.step(action)
+        fresh.step(action)
+    places = [[car.position for car in each.world.road.vehicles] for each in (env, fresh)]
+    assert len(places[0]) > 1
+    assert np.array_equal(places[0], places[1])
+    assert np.array_equal(env.get_sim_state(), fresh.get_sim_state())
+
+
 def test_a_state_further_on_in_the_same_episode_costs_only_the_steps_between(monkeypatch):
     env = make("Highway-parking-v0", cameras=())
     env.reset(seed=4)
