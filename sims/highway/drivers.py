@@ -97,15 +97,15 @@ def drive_highway(world: Any) -> str:
     for name, (lane, index) in options.items():
         if 0 <= lane < lanes:
             target = float(speeds[np.clip(index, 0, len(speeds) - 1)])
-            rated.append((_room(world, lane, target) + 0.03 * target + 0.02 * lane - 0.03 * (lane != here), name))
+            rated.append((_room(world, lane, target) + 0.02 * target + 0.02 * lane - 0.03 * (lane != here), name))
     return max(rated, key=lambda item: item[0])[1]
 
 
 def _room(world: Any, lane: int, target: float) -> float:
-    """How little time is left between the own car and others in its lanes, seconds up to 0.7."""
+    """How little time is left between the own car and others in its lanes, seconds up to 1.5."""
     ego = world.vehicle
     metres = target * _TIMES_S + (ego.speed - target) * _REACH_S * (1 - np.exp(-_TIMES_S / _REACH_S))
-    least = 0.7
+    least = 1.5
     for other in world.road.vehicles:
         their_lanes = {other.lane_index[2], getattr(other, "target_lane_index", other.lane_index)[2]}
         was_here = _TIMES_S < _CHANGE_S if ego.lane_index[2] in their_lanes else np.zeros(len(_TIMES_S), bool)

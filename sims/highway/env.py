@@ -91,11 +91,6 @@ class HighwayEnv(ReplayEnv):
         """Roads, traffic and pictures are the package's."""
         return {**super().versions, **{name: package_version(name) for name in ("highway-env", "pygame-ce")}}
 
-    @property
-    def noise_size(self) -> int:
-        """Wheel and pedal."""
-        return 2
-
     def render_frame(self, camera: str, size: int = FILM_SIZE) -> UInt8[np.ndarray, " size size 3"]:
         """A square picture from above, the own car in a fixed place of it, north up.
 
