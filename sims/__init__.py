@@ -1,4 +1,4 @@
-"""MuJoCo environments, reached as `gymnasium.make("sims:<id>")`; importing this package registers them."""
+"""Environments, most of them MuJoCo's, reached as `gymnasium.make("sims:<id>")`; importing this registers them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 from sims.deformable import TASKS as _DEFORMABLE_TASKS
 from sims.driving.families import FAMILY_NAMES as _DRIVING_FAMILIES
 from sims.games.catalog import GAMES as _GAMES
+from sims.highway import WORLDS as _HIGHWAY_WORLDS
 from sims.metaworld_tasks import TASKS as _METAWORLD_TASKS
 from sims.screen import PUZZLES as _SCREEN_PUZZLES
 
@@ -41,6 +42,16 @@ for _name in _SCREEN_PUZZLES:
         kwargs={"puzzle": _name},
         disable_env_checker=True,
     )
+
+for _name in _HIGHWAY_WORLDS:
+    gymnasium.register(
+        id=f"Highway-{_name}-v0",
+        entry_point="sims.highway.env:HighwayEnv",
+        kwargs={"world": _name},
+        disable_env_checker=True,
+    )
+
+gymnasium.register(id="Box2D-CarRacing-v0", entry_point="sims.box2d.car_racing:CarRacingEnv", disable_env_checker=True)
 
 
 def expert(env: gymnasium.Env[Any, Any]) -> Callable[[Any, gymnasium.Env[Any, Any]], np.ndarray]:

@@ -1,14 +1,14 @@
 """Checks of the arguments that all environments share."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from sims.camera import CameraView
 from sims.errors import unknown_name
 
 
-def checked_cameras(cameras: Iterable[str], views: Mapping[str, CameraView]) -> tuple[str, ...]:
+def checked_cameras(cameras: Iterable[str], views: Mapping[str, Any]) -> tuple[str, ...]:
     """The cameras as a tuple, each known and named once.
 
     Raises:

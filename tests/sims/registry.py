@@ -1,5 +1,6 @@
 """Which environments the contract is tested on: a few of every family always, all of them as slow tests."""
 
+import importlib.util
 from typing import Any
 
 import gymnasium
@@ -16,12 +17,16 @@ FAST = (
     "Deformable-RopeStraighten-v0",
     "Games-LightsOut-v0",
     "Screen-SelectTiles-v0",
+    "Highway-parking-v0",
 )
+NEEDS = {"Highway": ("highway_env", "pygame"), "Box2D": ("Box2D", "pygame")}  # modules that only some have
 
 # Families whose environments are one class and differ in their scenario or task alone: the tests that take seconds run
-# on these members, which hold everything that a state must carry. Restoring is tested on every task of Meta-World.
+# on these members, which hold everything that a state must carry. Restoring is tested on every task of Meta-World, and
+# in `highway/test_env.py` on every world of highway-env.
 MEMBERS = {
     "Driving": ("follow", "merge", "red-light", "pedestrian-dart", "fog"),
+    "Highway": ("parking",),
     "MetaWorld": ("reach", "push", "door-lock", "drawer-open", "bin-picking", "hammer", "soccer", "stick-pull"),
 }
 
@@ -34,12 +39,18 @@ def env_ids() -> list[str]:
 
 def parameters() -> list[Any]:
     """Every environment as a test parameter, marked slow where it isn't in the small set."""
-    return [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in env_ids()]
+    return [pytest.param(name, marks=_marks(name)) for name in env_ids()]
 
 
 def long_parameters(*families: str) -> list[Any]:
     """`parameters` without those environments of the named families that are not among their `MEMBERS`."""
     return [item for item in parameters() if _family(item.values[0]) not in families or _is_member(item.values[0])]
+
+
+def _marks(env_id: str) -> list[pytest.MarkDecorator]:
+    missing = [name for name in NEEDS.get(_family(env_id), ()) if importlib.util.find_spec(name) is None]
+    absent = [pytest.mark.skip(reason=f"needs {', '.join(missing)}: pip install 'unified[worlds]'")] if missing else []
+    return absent + ([] if env_id in FAST else [pytest.mark.slow])
 
 
 def _family(env_id: str) -> str:

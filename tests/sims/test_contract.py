@@ -10,8 +10,8 @@ from tests.sims.registry import FAST, env_ids, long_parameters, make, parameters
 
 SMALL = {"image_size": 32}
 every_env = pytest.mark.parametrize("env_id", parameters())
-every_kind_of_env = pytest.mark.parametrize("env_id", long_parameters("Driving", "MetaWorld"))
-every_task_and_kind_of_drive = pytest.mark.parametrize("env_id", long_parameters("Driving"))
+every_kind_of_env = pytest.mark.parametrize("env_id", long_parameters("Driving", "MetaWorld", "Highway"))
+every_task_and_kind_of_drive = pytest.mark.parametrize("env_id", long_parameters("Driving", "Highway"))
 
 
 def rollout(env, seed, steps):
@@ -54,9 +54,9 @@ def test_the_interface_is_complete(env_id):
     env = make(env_id, **SMALL)
     assert env.task == env.task_description
     assert len(env.task.split()) >= 2
-    assert 0 < env.control_dt < 1
+    assert 0 < env.control_dt <= 1
     assert env.embodiment
-    assert env.versions["mujoco"]
+    assert len(env.versions) > 2, "the simulator is missing"
     observation, info = env.reset(seed=0)
     assert info["is_success"] is False
     assert env.observation_space.contains(observation)
@@ -163,7 +163,7 @@ def test_play_stays_in_bounds_and_follows_its_own_random_stream(env_id):
     assert runs[0].std(axis=0).min() > 0.05
 
 
-@pytest.mark.parametrize("env_id", [name for name in FAST if not name.startswith("Driving")])
+@pytest.mark.parametrize("env_id", [name for name in FAST if not name.startswith(("Driving", "Highway"))])
 def test_the_arms_worlds_show_themselves_to_one_model_under_the_same_two_names(env_id):
     env = make(env_id, cameras=("main", "second"), image_size=16)
     pictures = env.reset(seed=0)[0]["pixels"]

@@ -1,0 +1,1 @@
+"""Worlds of Gymnasium that Box2D simulates; nothing of it is imported here."""
