@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sims.driving.drives import DriveResult, drive
 from sims.driving.planners import PLANNERS
 from sims.driving.scenarios import FAMILIES
+from unified.intervals import wilson
 
 
 def main() -> int:
@@ -39,8 +41,22 @@ def main() -> int:
         if result.planner == "privileged" and not result.success:
             sys.stdout.write(f"failed: {result.scenario} {result.failure} step {result.bad_step}\n")
     if args.json:
-        args.json.write_text(json.dumps([vars(result) for result in results], indent=1))
+        args.json.write_text(json.dumps(summary(results), indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def summary(results: Sequence[DriveResult]) -> dict[str, Any]:
+    """A row for each family and planner, and the planner's failures by scenario."""
+    rows: list[dict[str, Any]] = []
+    groups = dict.fromkeys((result.scenario.split("/")[0], result.planner) for result in results)
+    for family, planner in groups:
+        mine = [r for r in results if (r.scenario.split("/")[0], r.planner) == (family, planner)]
+        solved = sum(r.success for r in mine)
+        counts = {"drives": len(mine), "successes": solved, "success_ci95": list(wilson(solved, len(mine)))}
+        scores = {name: round(float(np.mean([getattr(r, name) for r in mine])), 4) for name in ("pdms", "epdms")}
+        rows.append({"family": family, "planner": planner, **counts, **scores})
+    failed = [vars(r) for r in results if r.planner == "privileged" and not r.success]
+    return {"rows": rows, "failed": failed}
 
 
 def _row(family: str, planner: str, seeds: Sequence[int], with_scores: bool) -> list[DriveResult]:

@@ -63,7 +63,7 @@ def train(args: argparse.Namespace, suite: str, arm: str) -> None:
     """One model of a suite."""
     folder = args.output / f"{suite}-{arm}"
     if not (folder / "pretrained").exists():
-        source = {"root": str(args.output / suite), "cameras": CAMERAS[suite]}
+        source = {"root": str(args.output / suite), "cameras": CAMERAS[suite], "balance_tasks": True}
         limits = ["--trainer.max_time", f"00:00:{args.minutes:02d}:00", "--run_dir", str(folder)]
         run("fit", "-c", "learnability", "--data.sources", json.dumps([source]), *limits, *ARMS[arm])
 

@@ -43,7 +43,7 @@ def main() -> int:
     windows = choose_windows(open_dataset(args.data, spec, args.holdout), args.windows, spec.action_horizon)
     true, imagined, left, right = films(model, windows, args.turn)
     commands = {lag: steering_before(windows, spec.frame_stride, true.shape[1], lag) for lag in LAGS}
-    difference = shifts(left[:, -2:])[:, 0] - shifts(right[:, -2:])[:, 0]
+    difference = shifts(left).sum(1) - shifts(right).sum(1)
     results: dict[str, Any] = {
         "windows": len(windows),
         "episodes": len(np.unique(windows.episode)),
