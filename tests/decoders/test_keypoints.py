@@ -1,0 +1,36 @@
+"""Feature points: where a detector responds, as numbers and as a token."""
+
+import pytest
+import torch
+
+from decoders.keypoints import Keypoints
+from decoders.observation import ObservationEncoder
+from tests.decoders.test_observation import SPEC, make_observation
+from unified.errors import UserError
+
+
+def test_a_point_is_where_its_detector_responds():
+    points = Keypoints(channels=1, number=1, dim=8)
+    torch.nn.init.constant_(points.detect.weight, 50.0)
+    features = torch.zeros(2, 1, 5, 9)
+    features[0, 0, 1, 8] = features[1, 0, 4, 0] = 1.0
+    torch.testing.assert_close(points.places(features), torch.tensor([[[-0.5, 1.0]], [[1.0, -1.0]]]))
+    features[0, 0, 1, 0] = 1.0  # two responses: their middle
+    torch.testing.assert_close(points.places(features)[0, 0], torch.tensor([-0.5, 0.0]))
+
+
+def test_an_encoder_with_feature_points_gives_one_more_token_a_picture_and_learns_through_it():
+    encoder = ObservationEncoder(16, SPEC, width=8, keypoints=4)
+    names = [segment.name for segment in encoder.segments()]
+    parts = encoder(make_observation(0.5))
+    assert names == ["images", "keypoints", "proprio"]
+    assert {name: parts[name].shape[1] for name in names} == {s.name: len(s) for s in encoder.segments()}
+    parts["keypoints"].sum().backward()
+    first = next(encoder.trunk.parameters()).grad
+    assert first is not None
+    assert first.abs().sum() > 0
+
+
+def test_feature_points_are_finer_than_patches():
+    with pytest.raises(UserError, match="at least 4, got 2"):
+        ObservationEncoder(16, SPEC, patch_size=2, width=8, keypoints=4)
