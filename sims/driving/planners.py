@@ -28,6 +28,8 @@ _SPEEDS = (1.0, 0.8, 0.6, 0.4, 0.2)
 _OFFSETS_M = (0.6, 1.2, 2.0, 3.5)
 _STAY_BONUS = 0.02
 _RANGE_M = 120.0  # who never comes nearer within the forecast can't be met
+_GET_ON, _GET_ON_M = 0.15, 10.0  # for getting on where something lies in the way, at so many metres or more
+_BLOCKED_M = 20.0
 _OFFSET_COST = 0.02  # a metre beside the route
 _LATE_FAILURE = 0.3  # what is left of a score when a collision comes after the scored four seconds
 _FRIGHT = 0.7  # and of one that passes close by somebody on foot
@@ -134,8 +136,23 @@ class PrivilegedPlanner:
         if self._chosen is not None:
             same = [_row(options, k)[0] == self._chosen[0] for k in range(len(options))]
             scores += _STAY_BONUS * np.array(same) * (scores > 0)
+        if _is_blocked(world):
+            # PDMS gives everybody full progress where nobody gets 5 m on, so waiting for ever would be as good.
+            ahead = np.hypot(*(states[:, -1, :2] - states[:, 0, :2]).T)
+            scores += _GET_ON * np.minimum(1.0, ahead / _GET_ON_M) * (scores > 0)
         scores -= _OFFSET_COST * np.abs(options.offset_m)
         return scores - 1e-3 * (options.floor_mps2 < 0)
+
+
+def _is_blocked(world: World) -> bool:
+    """Whether something that will not move lies on the route, near ahead."""
+    return any(
+        actor.mode == "still"
+        and actor.path == 0
+        and 0 < actor.s - world.route_m < _BLOCKED_M
+        and abs(actor.offset_m) < 0.5 * (actor.box[1] + world.vehicle.width_m)
+        for actor in world.scenario.actors
+    )
 
 
 def fails_later(scene: ScoredScene, states: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ _FREE_BRAKING_MPS2 = -3.0  # for a lower speed limit
 _LATERAL_MPS2 = 4.0
 _SIDE_MARGIN_M = 0.25
 _PREVIEW_S = 0.2
+_ROUND_DEBRIS_M = 6.0  # more than behind others, to get round from a standstill
 _SWERVE_M = 8.0  # over which the ego is thought to move to its offset
 
 
@@ -174,6 +175,8 @@ class _Traffic:
         vehicle = course.world.vehicle
         self._front, self._half = vehicle.front_m, vehicle.width_m / 2
         self._stop = course.path.stop_m
+        kinds = [actor.kind for actor in course.world.scenario.actors]
+        self._room = np.where(np.array(kinds[: boxes.shape[1]], dtype=str) == "debris", _ROUND_DEBRIS_M, 0.0)
         self._closed = [
             others.colours[step].get(course.path.signal or "", GREEN) != GREEN for step in range(len(others))
         ]
@@ -193,7 +196,7 @@ class _Traffic:
         moved = np.clip((gap + 2.0) / _SWERVE_M, 0.0, 1.0)
         there = across[:, None] + (offset_m - across)[:, None] * moved
         inside &= (far > there - half) & (near < there + half)
-        gap = np.where(inside, gap, FREE_M)
+        gap = np.where(inside, gap - self._room, FREE_M)
         first = np.argmin(gap, axis=1)
         rows = np.arange(len(s))
         return gap[rows, first], self._along[step][first]

@@ -79,3 +79,9 @@ def test_every_controller_gives_controls_in_range(name):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_planner_solves_a_scenario_of_every_family_on_a_held_out_topology(family):
     assert drive(scenario_ids(family, "test", [0])[0], "privileged").success
+
+
+@pytest.mark.parametrize("scenario", ["debris/avenue-straight/20020", "debris/avenue-snake/20007"])
+def test_who_must_let_others_pass_waits_where_it_can_still_get_round_what_lies_in_the_lane(scenario):
+    result = drive(scenario, "privileged")
+    assert result.success, f"{result.failure} after {result.progress:.0%} of the way"
