@@ -56,7 +56,7 @@ class TypeCode(Puzzle):
         radius = 8 if self._round else 2
         for index, digit in enumerate(self._keys):
             draw.rounded_rectangle(self._box(index), radius=radius, fill=(235, 235, 240), outline=theme.ink)
-            draw_letter(draw, digit, self._centre(index), 18, self._hand, theme.ink)
+            draw_letter(draw, digit, tuple(self._centre(index)), 18, self._hand, theme.ink)
 
     @property
     def _key(self) -> tuple[float, float]:
