@@ -55,6 +55,7 @@ class ArmEnv(SimEnv):
         workspace: lowest and highest corner of where the hand may be sent, metres.
         variants: names of the sets that episodes are drawn from; `unseen` holds what `train` never shows.
         variant: the one in use.
+        noise_axes: the parts of an action that recordings may disturb: the hand's place and turn, not its grip.
         looks: what draws light and colours anew in `_draw_episode`.
     """
 
@@ -66,6 +67,7 @@ class ArmEnv(SimEnv):
     sim_state_spec = int(_State.mjSTATE_INTEGRATION) & ~int(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
     variants: ClassVar[tuple[str, ...]] = ("train", "unseen")
     main_views = ("front", "side")
+    noise_axes: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     workspace: ClassVar[tuple[Position, Position]] = ((0.25, -0.45, 0.0), (0.75, 0.45, 0.55))
 
     def __init__(
@@ -189,6 +191,19 @@ class ArmEnv(SimEnv):
     def hand_opening(self) -> float:
         """Distance between the fingers' pads, metres, 0 to 0.08."""
         return float(self._qpos[self._finger_qpos].sum())
+
+    @property
+    def noise_size(self) -> int:
+        """Length of the noise that `perturbed` takes."""
+        return len(self.noise_axes)
+
+    def perturbed(
+        self, action: Float32[np.ndarray, " 5"], noise: Float32[np.ndarray, " noise"]
+    ) -> Float32[np.ndarray, " 5"]:
+        """The hand goes a little elsewhere; see `noise_axes`."""
+        moved = action.copy()
+        moved[list(self.noise_axes)] += noise
+        return np.clip(moved, -1.0, 1.0)
 
     def make_play(self, rng: np.random.Generator) -> Policy:
         """Smooth exploring of the workspace with a gripper that opens and closes at will."""

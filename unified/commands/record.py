@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SD,SD,...",
         help="noise added to the expert's actions, levels take turns (expert: 0,0.1,0.2); labels stay clean",
     )
+    parser.add_argument(
+        "--shoves", type=float, default=0.0, metavar="P", help="chance per env step of a push away, in noisy episodes"
+    )
     parser.add_argument("--cameras", type=_names, metavar="A,B", help="cameras (default: the suite's or environment's)")
     parser.add_argument(
         "--image-size", type=int, metavar="PIXELS", help="height and width (default: the suite's or 64)"
@@ -100,7 +103,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     kept = suite.first_seed.get("test")
     return Plan(
         env_ids=tuple(task.env_id for task in suite.tasks),
-        rules=Rules(args.policy, env_kwargs, play_steps=args.play_steps, encoding=args.video),
+        rules=Rules(args.policy, env_kwargs, play_steps=args.play_steps, encoding=args.video, shoves=args.shoves),
         episodes=args.episodes,
         noise=noise,
         seed=seed,

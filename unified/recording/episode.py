@@ -56,7 +56,7 @@ def run_episode(env: gymnasium.Env[Any, Any], job: Job, rules: Rules) -> tuple[d
     acting_rng, noise_rng = (np.random.default_rng([job.seed, salt, stream]) for stream in (0, 1))
     observation, _ = env.reset(seed=job.seed)
     act, label = make_actor(inner, rules.policy, acting_rng, key)
-    noise = ActionNoise(job.noise, inner.noise_size, noise_rng)
+    noise = ActionNoise(job.noise, inner.noise_size, noise_rng, rules.shoves)
     rows: list[dict[str, Any]] = []
     steps_left, solved = (rules.play_steps if rules.policy in EXPLORING else None), False
     while steps_left is None or steps_left > 0:

@@ -36,6 +36,7 @@ class Rules:
         hold_steps: env steps kept after the first success.
         play_steps: length of an episode of play or random actions.
         encoding: name in `unified.data.mp4.ENCODINGS`.
+        shoves: chance at every env step of episodes with noise that a shove begins, see `actors.ActionNoise`.
     """
 
     policy: str
@@ -43,6 +44,7 @@ class Rules:
     hold_steps: int = 9
     play_steps: int = 150
     encoding: str = "lossless"
+    shoves: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,10 @@ def check_plan(plan: Plan, workers: int) -> None:
     find_encoding(plan.rules.encoding)
     if not plan.noise or min(plan.noise) < 0:
         raise UserError(f"--noise must be one or more numbers from 0 up, got {plan.noise}.")
+    if not 0 <= plan.rules.shoves < 1 or (plan.rules.shoves and not any(plan.noise)):
+        raise UserError(
+            f"--shoves must be a chance from 0 to below 1, and needs episodes with --noise, got {plan.rules.shoves:g}."
+        )
     if plan.rules.policy != "expert" and any(plan.noise):
         raise UserError(f"--noise is added to the expert's actions; the policy is {plan.rules.policy!r}. Leave it out.")
     if len(set(plan.env_ids)) != len(plan.env_ids) or not plan.env_ids:
