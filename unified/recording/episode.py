@@ -63,11 +63,8 @@ def run_episode(env: gymnasium.Env[Any, Any], job: Job, rules: Rules) -> tuple[d
     while steps_left is None or steps_left > 0:
         truth = {"sim_state": inner.get_sim_state(), **inner.measurements()}
         clean = np.clip(np.asarray(act(observation), np.float32), low, high)
-        advice = (
-            getattr(act, "advice", clean)
-            if label is act
-            else np.clip(np.asarray(label(observation), np.float32), low, high)
-        )
+        advised = getattr(act, "advice", clean) if label is act else label(observation)
+        advice = np.clip(np.asarray(advised, np.float32), low, high)
         action = np.asarray(inner.perturbed(clean, noise()), np.float32) if job.noise else clean
         seen, (observation, reward, terminated, truncated, info) = observation, env.step(action)
         success = bool(info["is_success"])
