@@ -39,7 +39,7 @@ class ScreenEnv(ArmEnv):
 
     live_textures = (SCREEN,)
     main_views = (SCREEN, "hand")
-    noise_axes = (0, 1)  # a hand that is lifted loses the mouse, and one that is pushed down clicks
+    noise_axes = (0, 1, 2)
     workspace = ((0.31, -0.19, 0.018), (0.59, 0.19, 0.2))
 
     def __init__(

@@ -93,7 +93,7 @@ def raw_frame(env: Any, camera: str, size: int) -> Callable[[], None]:
     """The bare MuJoCo calls that draw one camera at the size our renderer draws at."""
     renderer = GLRenderer(env.model)
     drawn = size * renderer.supersample
-    context = renderer._activated(is_detailed=False, size=drawn)
+    context = renderer._activated(is_detailed=False, size=(drawn, drawn))
     view, option = env.views[camera].to_mujoco(env.model), mujoco.MjvOption()
     scene = mujoco.MjvScene(env.model, maxgeom=2000)
     rect, pixels = mujoco.MjrRect(0, 0, drawn, drawn), np.empty((drawn, drawn, 3), np.uint8)

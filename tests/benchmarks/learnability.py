@@ -20,7 +20,7 @@ from typing import Any
 from unified.results import read_results
 
 CAMERAS = {"screen": ["main"], "games": ["main", "second"], "deformable": ["main", "second"]}
-NOISE = "0,0.1,0.2"
+DISTURBED = ["--noise", "0.05", "--shoves", "0.08"]
 ARMS: dict[str, list[str]] = {
     "seeing": [],
     "blind": ["--model.network.observation.init_args.is_blind", "true"],
@@ -54,7 +54,7 @@ def record(args: argparse.Namespace, suite: str) -> None:
     """The demonstrations of a suite."""
     folder = args.output / suite
     if not (folder / "recording.json").exists():
-        options = ["--suite", suite, "--episodes", str(args.demonstrations), "--noise", NOISE]
+        options = ["--suite", suite, "--episodes", str(args.demonstrations), *DISTURBED]
         resume = ["--resume"] if folder.exists() else []
         run("record", *options, "--cameras", "main,second", "--output", str(folder), *resume)
 
@@ -76,7 +76,7 @@ def evaluate(args: argparse.Namespace, suite: str, arm: str) -> None:
         reports[f"{suite}-unseen"] = ""
     for name, baselines in reports.items():
         if not (folder / name / "results.json").exists():
-            options = ["--suite", name, "--episodes", str(args.episodes), "--num-steps", "8", "--baselines", baselines]
+            options = ["--suite", name, "--episodes", str(args.episodes), "--n-action-steps", "2", "--baselines", baselines]
             films = "1" if arm == "seeing" else "0"
             policy = str(folder / "pretrained")
             run("evaluate", "--policy", policy, *options, "--films", films, "--output", str(folder / name))
