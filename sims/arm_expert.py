@@ -141,11 +141,15 @@ class ArmExpert:
         if self._slip:
             self._slip -= 1
             return np.append(self._slip_move, waypoint.grip)
-        action = move_towards(self.env, waypoint.target, waypoint.yaw, waypoint.grip, waypoint.speed * self._pace)
+        action = self._move(waypoint, waypoint.speed * self._pace)
         if not waypoint.is_exact:
             distance = float(np.linalg.norm(waypoint.target - self.env.hand_position))
             action[:4] += wobble * min(1.0, distance / _NEAR)
         return action
+
+    def _move(self, waypoint: Waypoint, speed: float) -> Float[np.ndarray, " 5"]:
+        """The action that follows a waypoint at most at this speed."""
+        return move_towards(self.env, waypoint.target, waypoint.yaw, waypoint.grip, speed)
 
     def _next_wobble(self) -> Float[np.ndarray, " 4"]:
         self._wobble = 0.8 * self._wobble + 0.6 * self.style.wobble * self.rng.normal(size=4) * (1, 1, 0.5, 0.3)
