@@ -13,7 +13,7 @@ from sims.base import Policy
 from sims.deformable.cloth import Cloth, folded_over
 from sims.deformable.cloth_scene import ClothEnv
 from sims.deformable.measures import rigid_fit
-from sims.deformable.moves import SteadyExpert, corner_pinch, let_go
+from sims.deformable.moves import PARTED, SteadyExpert, corner_pinch, let_go
 
 _MAX_DRAWS = 20
 _START_COVERAGE = 0.88  # some folds spring open by themselves and are drawn anew
@@ -87,7 +87,7 @@ class _Expert(SteadyExpert):
             else:
                 pulled, beyond, last, last_gap = number, 0.012, number, gaps[number]
             corner = int(corners[pulled])
-            yield from corner_pinch(env, env.cloth, corner)
+            yield from corner_pinch(env, env.cloth, corner, PARTED, outside=0.006)
             if np.linalg.norm(env.cloth.vertices(env.data)[corner] - env.hand_position) < 0.03:
                 yield from self._pull_to(corner, beyond)
             yield from let_go(env, rise=0.07)

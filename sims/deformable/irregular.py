@@ -30,7 +30,7 @@ def add_irregular(
         height = size[1] if upright else size[0] if kind == mujoco.mjtGeom.mjGEOM_CAPSULE else size[2]
         aside = rng.uniform(-0.012, 0.012) * abs(number - 1)
         body.add_geom(
-            name=f"thing_{number}", type=kind, size=size, density=_DENSITY, 
+            name=f"thing_{number}", type=kind, size=size, density=_DENSITY,
             material=(middle_material or material) if number == 1 else material, friction=FRICTION,
             condim=4, pos=((number - 1) * rng.uniform(0.026, 0.032), aside, height),
             euler=(0, np.pi / 2, 0) if kind == mujoco.mjtGeom.mjGEOM_CAPSULE else (0, 0, 0),

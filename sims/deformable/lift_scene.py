@@ -64,6 +64,7 @@ class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         for _ in range(3):
+
             def place() -> np.ndarray:
                 thing = env.thing_position()
                 return np.array([*thing[:2], max(FINGERTIP + 0.004, thing[2] - 0.005)])

@@ -11,7 +11,10 @@ from sims.deformable.cloth import ClothState
 from sims.deformable.scene import DeformableEnv, grasp_yaw
 
 FINGERTIP = 0.01  # metres from the tool centre point down to the tips
-OPEN, PARTED = 1.0, 0.2  # openings: what the hand comes with and what it lets go with, so that the two can be told apart
+OPEN, PARTED = (
+    1.0,
+    0.2,
+)  # openings: what the hand comes with and what it lets go with, so that the two can be told apart
 CLOSE_STEPS = 5
 _CLEARANCE = 0.004  # of the tips above what they must not press on
 _APPROACH = 0.08
@@ -68,16 +71,15 @@ def let_go(env: DeformableEnv, opening: float = PARTED, rise: float = 0.1) -> It
     yield Waypoint(here + np.array([0, 0, rise]), yaw, opening, tolerance=0.02, max_steps=20)
 
 
-def corner_pinch(env: DeformableEnv, cloth: ClothState, corner: int, opening: float = OPEN) -> Iterator[Waypoint]:
-    """Pinch the corner of a cloth, the fingers on both sides of it, wherever it lies."""
+def corner_pinch(
+    env: DeformableEnv, cloth: ClothState, corner: int, opening: float = OPEN, outside: float = 0.0
+) -> Iterator[Waypoint]:
+    """Pinch the corner of a cloth, the fingers on both sides of it and `outside` metres out of it, wherever it lies."""
     outward = cloth.outward(env.data, corner)
 
     def place() -> Float[np.ndarray, " 3"]:
         vertex = cloth.vertices(env.data)[corner]
         tip = max(0.0, vertex[2] - cloth.cloth.radius) + _CLEARANCE
-        return np.array([*(vertex[:2] + CORNER_OUT * outward), tip + FINGERTIP])
+        return np.array([*(vertex[:2] + outside * outward), tip + FINGERTIP])
 
     return pinch(env, place, lambda: grasp_yaw(float(np.arctan2(outward[1], outward[0]))), opening)
-
-
-CORNER_OUT = 0.0

@@ -98,7 +98,7 @@ def near_table(width: float = 0.34, height: float = 0.04, ahead: float = 0.0) ->
     fovy = float(np.rad2deg(2 * np.arctan(width / 2 / _DISTANCE)))
     for name, azimuth in _AZIMUTHS.items():
         level, up = _DISTANCE * np.cos(_ELEVATION), _DISTANCE * np.sin(_ELEVATION)
-        position = tuple(target + (level * np.cos(azimuth), level * np.sin(azimuth), up))
+        position = tuple(target + np.array([level * np.cos(azimuth), level * np.sin(azimuth), up]))
         spec.worldbody.add_camera(name=name, pos=position, fovy=fovy, xyaxes=_towards(position, target))
     return spec
 
