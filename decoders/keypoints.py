@@ -1,6 +1,7 @@
-"""Where things are, as numbers: feature points of a picture.
+"""Where things are and what is there: feature points of a picture.
 
-Source: spatial softmax, Levine et al. 2016, "End-to-End Training of Deep Visuomotor Policies", section 5.
+Source: spatial softmax, Levine et al. 2016, "End-to-End Training of Deep Visuomotor Policies", section 5; what is there
+is pooled with the same weights as in Ryoo et al. 2021, "TokenLearner".
 """
 
 import torch
@@ -8,13 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 SHRINK = 4  # pixels along the side of what one feature of the trunk covers
+_SHARPNESS = 3.0  # standard deviation of a detector's first responses; with less it looks everywhere and learns slowly
 
 
 def trunk(channels: int, width: int) -> nn.Sequential:
     """Fine features of a picture: 2 * width channels at a quarter of its height and width."""
     return nn.Sequential(
         *_layer(channels, width, kernel=5, stride=2),
+        *_layer(width, width, kernel=3, stride=1),
         *_layer(width, 2 * width, kernel=3, stride=2),
+        *_layer(2 * width, 2 * width, kernel=3, stride=1),
         *_layer(2 * width, 2 * width, kernel=3, stride=1),
     )
 
@@ -24,7 +28,7 @@ def _layer(inputs: int, outputs: int, kernel: int, stride: int) -> tuple[nn.Modu
 
 
 class Keypoints(nn.Module):
-    """The mean places of what each of some detectors responds to, as one token.
+    """Some detectors, each giving a token: the mean place of what it responds to, and what is there.
 
     A place is continuous, so it tells a hand by how much it is off; the patches of a transformer only tell it by what
     is in them, which takes many more examples.
@@ -32,22 +36,39 @@ class Keypoints(nn.Module):
     Args:
         channels: of the features.
         number: of detectors.
-        dim: width of the token.
+        dim: width of a token.
     """
 
     def __init__(self, channels: int, number: int, dim: int):
         super().__init__()
+        self.number = number
         self.detect = nn.Conv2d(channels, number, kernel_size=1)
-        self.linear = nn.Sequential(nn.Linear(2 * number, dim), nn.GELU(), nn.Linear(dim, dim))
+        nn.init.normal_(self.detect.weight, std=_SHARPNESS / channels**0.5)
+        self.prefer = nn.Parameter(torch.zeros(2, number))  # a detector may look more at one side
+        self.place_linear = nn.Linear(2 * number, dim)
+        self.point_linear = nn.Linear(2 + channels, dim)
+        self.names = nn.Parameter(torch.randn(number, dim) * 0.5)
+
+    def weights(self, features: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "batch detector cell"]:
+        """How much each detector looks at each cell, row by row; sums to 1."""
+        response = self.detect(features).float()
+        side = coordinates(*response.shape[-2:], response.device) @ self.prefer
+        return (response.flatten(2) + side.T).softmax(dim=-1)
 
     def places(self, features: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "batch detector 2"]:
         """Row and column of every detector's mean response, in [-1, 1]."""
-        response = self.detect(features).float()
-        rows, columns = response.shape[-2:]
-        response = response.flatten(2).softmax(dim=-1).unflatten(2, (rows, columns))
-        row = response.sum(3) @ torch.linspace(-1, 1, rows, device=response.device)
-        column = response.sum(2) @ torch.linspace(-1, 1, columns, device=response.device)
-        return torch.stack([row, column], dim=-1)
+        return self.weights(features) @ coordinates(*features.shape[-2:], features.device)
 
-    def forward(self, features: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "batch dim"]:
-        return self.linear(self.places(features).flatten(1))
+    def forward(self, features: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "batch token dim"]:
+        """A token for each detector, and one of all places together."""
+        weights = self.weights(features)
+        places = weights @ coordinates(*features.shape[-2:], features.device)
+        content = weights.to(features.dtype) @ features.flatten(2).transpose(1, 2)
+        points = self.point_linear(torch.cat([places, content.float()], dim=-1)) + self.names
+        return torch.cat([points, self.place_linear(places.flatten(1))[:, None]], dim=1)
+
+
+def coordinates(rows: int, columns: int, device: torch.device) -> Float[Tensor, "cell 2"]:
+    """Row and column of every cell, in [-1, 1]."""
+    row, column = torch.linspace(-1, 1, rows, device=device), torch.linspace(-1, 1, columns, device=device)
+    return torch.stack(torch.meshgrid(row, column, indexing="ij"), dim=-1).flatten(0, 1)

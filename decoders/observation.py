@@ -22,7 +22,8 @@ class ObservationEncoder(nn.Module):
         patch_size: pixels along the side of the square that becomes one token, a power of two.
         width: channels of the first convolution; doubled with every halving of the picture.
         channels: 3 for RGB.
-        keypoints: number of feature points that each picture gives as one more token (`decoders.keypoints`); 0: none.
+        keypoints: number of feature points that each picture gives, each a token, and one of all their places
+            (`decoders.keypoints`); 0: none.
         proprio_history: proprio of every observed step; False only of the last, for a policy that would otherwise
             read off its own last action and repeat it ("copycat", de Haan et al. 2019).
         is_blind: show the same network nothing but grey, which tells what a policy owes to its eyes.
@@ -67,8 +68,9 @@ class ObservationEncoder(nn.Module):
         proprio = Segment("proprio", grid_coordinates(shown, 1, 1), torch.zeros(len(shown), dtype=torch.long))
         if self.keypoints is None:
             return images, proprio
-        points = grid_coordinates(times, 1, 1).repeat(cameras, 1)
-        kinds = torch.arange(cameras).repeat_interleave(steps)
+        tokens = self.keypoints.number + 1
+        points = grid_coordinates(times, 1, 1).repeat_interleave(tokens, 0).repeat(cameras, 1)
+        kinds = torch.arange(cameras).repeat_interleave(steps * tokens)
         return images, Segment("keypoints", points, kinds, by_camera=True), proprio
 
     def forward(self, observation: Observation) -> dict[str, Tensor]:
@@ -81,7 +83,7 @@ class ObservationEncoder(nn.Module):
         proprio = self.normalizer.normalize(shown, observation.embodiment)
         points = {}
         if self.keypoints is not None:
-            points["keypoints"] = self.keypoints(fine).unflatten(0, images.shape[:3]).flatten(1, 2)
+            points["keypoints"] = self.keypoints(fine).unflatten(0, images.shape[:3]).flatten(1, 3)
         return points | {
             "images": tokens.flatten(1, 3),
             "proprio": self.proprio_linear(proprio, observation.embodiment),

@@ -49,7 +49,8 @@ class ArmEnv(SimEnv):
 
     Action, each in [-1, 1]: change of the commanded hand position (`MAX_MOVE` m), of its yaw (`MAX_TURN` rad), and the
     opening of the gripper (-1 closed with force, 1 open). Proprio: hand position (m), yaw (rad), opening (m), joints
-    (rad).
+    (rad), and by how much the commanded hand is ahead of the real one (m, rad), without which one picture could not
+    tell a hand that is under way from one that has stopped short.
 
     Attributes:
         workspace: lowest and highest corner of where the hand may be sent, metres.
@@ -61,7 +62,7 @@ class ArmEnv(SimEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / CONTROL_DT)}  # noqa: RUF012 - Gymnasium's way
     embodiment = "arm"
-    proprio_size = 12
+    proprio_size = 16
     sim_state_size = 768
     # Everything that integration reads, less the external forces, which no world of the arm applies.
     sim_state_spec = int(_State.mjSTATE_INTEGRATION) & ~int(_State.mjSTATE_QFRC_APPLIED | _State.mjSTATE_XFRC_APPLIED)
@@ -246,8 +247,9 @@ class ArmEnv(SimEnv):
     def _set_gripper(self, opening: float) -> None:
         self._ctrl[self._finger_ctrl] = (FINGER_TRAVEL + FINGER_SQUEEZE) * (opening + 1) / 2 - FINGER_SQUEEZE
 
-    def _proprio(self) -> Float[np.ndarray, " 12"]:
-        return np.concatenate([self.hand_position, [self.hand_yaw, self.hand_opening], self._qpos[self._joint_qpos]])
+    def _proprio(self) -> Float[np.ndarray, " 16"]:
+        here = np.append(self.hand_position, self.hand_yaw)
+        return np.concatenate([here, [self.hand_opening], self._qpos[self._joint_qpos], self._command - here])
 
     def _get_extra_state(self) -> Float64[np.ndarray, " extra"]:
         sleep = get_sleep(self.model, self.data)

@@ -71,9 +71,16 @@ class Style:
 
 
 class ArmExpert:
-    """Follows its plan; begins anew at every reset, or where it finds the scene when it is made mid-episode."""
+    """Follows its plan; begins anew at every reset, or where it finds the scene when it is made mid-episode.
+
+    Attributes:
+        style: how its hand varies.
+        advice: what it would have done without the wobble, the rests and this episode's pace, in [-1, 1]; recordings
+            keep it as the label, since nobody can learn what was drawn by chance.
+    """
 
     style = Style()
+    advice: Float32[np.ndarray, " 5"]
 
     def __init__(self, env: ArmEnv, rng: np.random.Generator | None = None):
         self.env: Any = env
@@ -90,7 +97,8 @@ class ArmExpert:
             self._begin()
         while self._is_done():
             self._next()
-        return np.clip(self._act(), -1.0, 1.0).astype(np.float32)
+        self.advice = _bounded(self._aim(float(np.mean(self.style.speed))))
+        return _bounded(self._act())
 
     def _begin(self) -> None:
         self._is_begun = True
@@ -141,19 +149,25 @@ class ArmExpert:
         if self._slip:
             self._slip -= 1
             return np.append(self._slip_move, waypoint.grip)
-        action = self._move(waypoint, waypoint.speed * self._pace)
+        action = self._aim(self._pace)
         if not waypoint.is_exact:
             distance = float(np.linalg.norm(waypoint.target - self.env.hand_position))
             action[:4] += wobble * min(1.0, distance / _NEAR)
         return action
 
-    def _move(self, waypoint: Waypoint, speed: float) -> Float[np.ndarray, " 5"]:
-        """The action that follows a waypoint at most at this speed."""
-        return move_towards(self.env, waypoint.target, waypoint.yaw, waypoint.grip, speed)
+    def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
+        """Straight to the waypoint at a share of full speed."""
+        waypoint = self._waypoint
+        assert waypoint is not None
+        return move_towards(self.env, waypoint.target, waypoint.yaw, waypoint.grip, waypoint.speed * pace)
 
     def _next_wobble(self) -> Float[np.ndarray, " 4"]:
         self._wobble = 0.8 * self._wobble + 0.6 * self.style.wobble * self.rng.normal(size=4) * (1, 1, 0.5, 0.3)
         return self._wobble
+
+
+def _bounded(action: Float[np.ndarray, " 5"]) -> Float32[np.ndarray, " 5"]:
+    return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
 def move_towards(

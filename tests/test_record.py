@@ -21,7 +21,7 @@ from unified.data import layout
 from unified.data.mp4 import read_mp4
 from unified.errors import UserError
 from unified.record import Plan, Progress, record
-from unified.recording.actors import ActionNoise
+from unified.recording.actors import SHOVE_STRENGTH, ActionNoise
 from unified.recording.plan import Rules
 
 REACH, DRAWER = "sims:MetaWorld-reach-v3", "sims:MetaWorld-drawer-close-v3"
@@ -241,6 +241,34 @@ def test_a_checkpoint_acts_and_the_expert_labels(tmp_path: Path) -> None:
         record(a_plan(episodes=1, env_ids=(REACH,), rules=wrong, noise=(0.0,)), tmp_path / "three", workers=1)
 
 
+def test_a_shove_pushes_one_way_for_some_steps_and_then_lets_go() -> None:
+    noise = ActionNoise(0.0, 3, np.random.default_rng(0), shoves=0.1)
+    values = np.stack([noise() for _ in range(3000)])
+    strength = np.linalg.norm(values, axis=1)
+    pushed = strength > 0
+    assert 0.2 < pushed.mean() < 0.45  # 0.1 a step, four steps on average, none begins within another
+    assert strength[pushed].min() >= SHOVE_STRENGTH[0] - 1e-6
+    assert strength.max() <= SHOVE_STRENGTH[1] + 1e-6
+    same = np.linalg.norm(np.diff(values, axis=0), axis=1)[pushed[1:] & pushed[:-1]] < 1e-6
+    assert same.mean() > 0.8
+
+
+def test_the_label_of_an_arms_expert_leaves_out_what_it_drew_by_chance() -> None:
+    env: Any = gymnasium.make("sims:Screen-ClickIcon-v0", image_size=16).unwrapped
+    labels, actions = [], []
+    for seed in (0, 1):  # two experts of different pace and wobble in the same state
+        env.reset(seed=5)
+        expert = env.make_expert(np.random.default_rng(seed))
+        for _ in range(12):
+            observation = env.observe()
+            action = expert(observation)
+            env.step(np.array([0, 0, 0, 0, -1], np.float32))
+        labels.append(expert.advice)
+        actions.append(action)
+    assert np.abs(labels[0] - labels[1]).max() < 1e-6
+    assert np.abs(actions[0] - actions[1]).max() > 0.01
+
+
 def test_noise_has_the_standard_deviation_that_was_asked_for() -> None:
     noise = ActionNoise(0.2, 500, np.random.default_rng(0))
     values = np.stack([noise() for _ in range(60)])
@@ -257,6 +285,7 @@ def test_noise_has_the_standard_deviation_that_was_asked_for() -> None:
         ({"env_ids": (REACH, REACH)}, "each once"),
         ({"episodes": 0}, "at least 1, got 0"),
         ({"noise": (-0.1,)}, "from 0 up"),
+        ({"rules": Rules("expert", KWARGS, shoves=1.5)}, "--shoves must be a chance"),
         ({"rules": Rules("play", KWARGS)}, "--noise is added to the expert's actions"),
         ({"rules": Rules("expret", KWARGS)}, "Did you mean 'expert'"),
         ({"rules": Rules("expert", KWARGS, encoding="losless")}, "Did you mean 'lossless'"),

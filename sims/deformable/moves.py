@@ -26,14 +26,17 @@ _GAIN = 0.4  # share of the way to a waypoint that one action goes, once it is n
 class SteadyExpert(ArmExpert):
     """Every action is a function of where the hand is and what it wants: it slows down towards a waypoint.
 
-    Other experts aim with the commanded hand, which nobody sees; here one look at the scene tells the action.
+    Other experts aim with the commanded hand and at full speed until it is there, so that their actions depend on how
+    far that is ahead; here a picture and the hand's place tell the action.
     """
 
     style = Style(speed=(0.9, 1.0), wobble=0.05, pause=0.0)
 
-    def _move(self, waypoint: Waypoint, speed: float) -> Float[np.ndarray, " 5"]:
+    def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
+        waypoint = self._waypoint
+        assert waypoint is not None
         way = _GAIN * (waypoint.target - self.env.hand_position) / MAX_MOVE
-        way *= min(1.0, speed / max(1e-9, float(np.abs(way).max())))
+        way *= min(1.0, waypoint.speed * pace / max(1e-9, float(np.abs(way).max())))
         turn = 0.0 if waypoint.yaw is None else _GAIN * (waypoint.yaw - self.env.hand_yaw) / MAX_TURN
         return np.array([*way, np.clip(turn, -1.0, 1.0), waypoint.grip])
 

@@ -19,14 +19,16 @@ class GameExpert(ArmExpert):
         super()._next()
         self._slip_move[2] = abs(self._slip_move[2])
 
-    def _act(self) -> Float[np.ndarray, " 5"]:
-        waypoint, is_on_its_way = self._waypoint, not (self._pause or self._slip)
-        action = super()._act()
+    def _next_wobble(self) -> Float[np.ndarray, " 4"]:
+        return super()._next_wobble() * (1, 1, 0, 1)
+
+    def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
+        action, waypoint = super()._aim(pace), self._waypoint
         assert waypoint is not None
-        if is_on_its_way and not waypoint.is_exact:
+        if not waypoint.is_exact:
             rise = float(waypoint.target[2] - self.env.commanded_hand[2])
             if rise > 0:
-                action[2] = max(action[2], rise / MAX_MOVE)
+                action[2] = rise / MAX_MOVE
             if rise > _STEEP:
                 action[:2] *= 0.2
         return action

@@ -64,14 +64,14 @@ class ScreenExpert(ArmExpert):
         if not is_pressed and not present.pressed:
             yield self._switch(False)
 
-    def _act(self) -> Float[np.ndarray, " 5"]:
+    def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
         """As a waypoint wants it, but the height by itself and slowly, so that a press can be seen to be under way."""
-        action = super()._act()
+        action = super()._aim(pace)
         if self._is_holding:
             assert self._waypoint is not None
             height = self._waypoint.target[2]
             rise = (height - self.env.commanded_hand[2]) / MAX_MOVE
-            action[2] = np.clip(rise, -_PRESS_SPEED, _PRESS_SPEED) + 0.3 * self._wobble[2]
+            action[2] = np.clip(rise, -_PRESS_SPEED, _PRESS_SPEED)
         return action
 
     def _switch(self, down: bool) -> Waypoint:

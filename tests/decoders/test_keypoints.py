@@ -19,13 +19,24 @@ def test_a_point_is_where_its_detector_responds():
     torch.testing.assert_close(points.places(features)[0, 0], torch.tensor([-0.5, 0.0]))
 
 
-def test_an_encoder_with_feature_points_gives_one_more_token_a_picture_and_learns_through_it():
+def test_a_token_knows_its_detector_and_what_is_there():
+    points = Keypoints(channels=2, number=3, dim=8)
+    features = torch.zeros(1, 2, 4, 4)
+    blank = points(features)
+    assert not torch.allclose(blank[0, 0], blank[0, 1])  # grey everywhere: only the detectors differ
+    features[0, 1] = 1.0  # the same everywhere, so the places stay in the middle
+    torch.testing.assert_close(points.places(features), torch.zeros(1, 3, 2), atol=1e-6, rtol=0)
+    assert not torch.allclose(points(features)[0, 0], blank[0, 0])
+
+
+def test_an_encoder_with_feature_points_gives_a_token_a_point_and_one_of_all_their_places_and_learns_through_it():
     encoder = ObservationEncoder(16, SPEC, width=8, keypoints=4)
     names = [segment.name for segment in encoder.segments()]
     parts = encoder(make_observation(0.5))
     assert names == ["images", "keypoints", "proprio"]
     assert {name: parts[name].shape[1] for name in names} == {s.name: len(s) for s in encoder.segments()}
-    parts["keypoints"].sum().backward()
+    assert parts["keypoints"].shape[1] == 5 * len(SPEC.cameras) * SPEC.n_obs_steps
+    parts["keypoints"].square().sum().backward()
     first = next(encoder.trunk.parameters()).grad
     assert first is not None
     assert first.abs().sum() > 0

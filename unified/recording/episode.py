@@ -48,7 +48,8 @@ def run_episode(env: gymnasium.Env[Any, Any], job: Job, rules: Rules) -> tuple[d
 
     Returns:
         Every feature, first axis the frame, and whether the task was ever solved. Row t holds what was seen, the
-        action then executed, the clean label at that state, and the reward and success that followed.
+        action then executed, the clean label at that state (an expert's `advice` where it has one), and the reward and
+        success that followed.
     """
     inner: Any = env.unwrapped
     low, high = inner.action_space.low, inner.action_space.high
@@ -62,7 +63,8 @@ def run_episode(env: gymnasium.Env[Any, Any], job: Job, rules: Rules) -> tuple[d
     while steps_left is None or steps_left > 0:
         truth = {"sim_state": inner.get_sim_state(), **inner.measurements()}
         clean = np.clip(np.asarray(act(observation), np.float32), low, high)
-        advice = clean if label is act else np.clip(np.asarray(label(observation), np.float32), low, high)
+        advised = getattr(act, "advice", clean) if label is act else label(observation)
+        advice = np.clip(np.asarray(advised, np.float32), low, high)
         action = np.asarray(inner.perturbed(clean, noise()), np.float32) if job.noise else clean
         seen, (observation, reward, terminated, truncated, info) = observation, env.step(action)
         success = bool(info["is_success"])
