@@ -8,14 +8,14 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
 from sims.deformable.cloth_scene import ClothEnv
 from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
-from sims.deformable.moves import corner_pinch, let_go
+from sims.deformable.moves import SteadyExpert, corner_pinch, let_go
 from sims.deformable.scene import near_table
 
 _MASS = 0.8  # kilograms: the cloth does not drag it along
@@ -89,7 +89,7 @@ class ClothCoverEnv(ClothEnv):
         return _Expert(self, rng)
 
 
-class _Expert(ArmExpert):
+class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         for _ in range(6):
@@ -101,7 +101,7 @@ class _Expert(ArmExpert):
             yield from corner_pinch(env, env.cloth, corner)
             if env.cloth.vertices(env.data)[corner][2] > 0.03:
                 yield from self._draw_over(corner, way / np.linalg.norm(way))
-            yield from let_go(env, 0.0)
+            yield from let_go(env)
 
     def _draw_over(self, corner: int, direction: np.ndarray) -> Iterator[Waypoint]:
         """High over the object until the cloth's middle is above it, and down behind it."""

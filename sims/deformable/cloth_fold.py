@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
 from sims.deformable.cloth_scene import ClothEnv
-from sims.deformable.moves import corner_pinch, let_go
+from sims.deformable.moves import SteadyExpert, corner_pinch, let_go
 
 
 class ClothFoldEnv(ClothEnv):
@@ -54,7 +54,7 @@ class ClothFoldEnv(ClothEnv):
         return _Expert(self, rng)
 
 
-class _Expert(ArmExpert):
+class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         for _ in range(5):
@@ -66,7 +66,7 @@ class _Expert(ArmExpert):
             yield from corner_pinch(env, env.cloth, 0)
             if env.cloth.vertices(env.data)[0][2] > 0.03:
                 yield from self._carry_over(way)
-            yield from let_go(env, 0.0)
+            yield from let_go(env)
 
     def _carry_over(self, way: np.ndarray) -> Iterator[Waypoint]:
         """In an arc to the opposite corner, and down until the cloth lies."""

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable.cloth import Cloth, folded_over
 from sims.deformable.cloth_scene import ClothEnv
 from sims.deformable.measures import rigid_fit
-from sims.deformable.moves import corner_pinch, let_go
+from sims.deformable.moves import PARTED, SteadyExpert, corner_pinch, let_go
 
 _MAX_DRAWS = 20
 _START_COVERAGE = 0.88  # some folds spring open by themselves and are drawn anew
@@ -70,7 +70,7 @@ class ClothSpreadEnv(ClothEnv):
         return _Expert(self, rng)
 
 
-class _Expert(ArmExpert):
+class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         corners = np.array(env.cloth.cloth.corners)
@@ -87,10 +87,10 @@ class _Expert(ArmExpert):
             else:
                 pulled, beyond, last, last_gap = number, 0.012, number, gaps[number]
             corner = int(corners[pulled])
-            yield from corner_pinch(env, env.cloth, corner)
+            yield from corner_pinch(env, env.cloth, corner, PARTED, outside=0.006)
             if np.linalg.norm(env.cloth.vertices(env.data)[corner] - env.hand_position) < 0.03:
                 yield from self._pull_to(corner, beyond)
-            yield from let_go(env, 0.0, rise=0.07)
+            yield from let_go(env, rise=0.07)
 
     def _wanted(self) -> np.ndarray:
         """Where every vertex belongs: the flat cloth fitted to those that lie on the table."""

@@ -18,7 +18,9 @@ _BODY_FIELDS = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "body_su
 _DOF_FIELDS = ("dof_invweight0", "dof_M0")
 
 
-def add_irregular(spec: mujoco.MjSpec, is_unseen: bool, material: str, rng: np.random.Generator) -> None:
+def add_irregular(
+    spec: mujoco.MjSpec, is_unseen: bool, material: str, rng: np.random.Generator, middle_material: str | None = None
+) -> None:
     """Add a free body `thing` of three touching parts in a row along x, drawn from `rng`, its lowest point at z = 0."""
     body = spec.worldbody.add_body(name="thing")
     body.add_freejoint(name="thing")
@@ -28,17 +30,18 @@ def add_irregular(spec: mujoco.MjSpec, is_unseen: bool, material: str, rng: np.r
         height = size[1] if upright else size[0] if kind == mujoco.mjtGeom.mjGEOM_CAPSULE else size[2]
         aside = rng.uniform(-0.012, 0.012) * abs(number - 1)
         body.add_geom(
-            name=f"thing_{number}", type=kind, size=size, density=_DENSITY, material=material, friction=FRICTION,
-            condim=4, pos=((number - 1) * rng.uniform(0.022, 0.028), aside, height),
+            name=f"thing_{number}", type=kind, size=size, density=_DENSITY,
+            material=(middle_material or material) if number == 1 else material, friction=FRICTION,
+            condim=4, pos=((number - 1) * rng.uniform(0.026, 0.032), aside, height),
             euler=(0, np.pi / 2, 0) if kind == mujoco.mjtGeom.mjGEOM_CAPSULE else (0, 0, 0),
         )  # fmt: skip
 
 
 def _draw_size(kind: mujoco.mjtGeom, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Sizes such that the part is 2 to 4 cm thick, metres."""
-    a, b, c = rng.uniform((0.014, 0.012, 0.013), (0.02, 0.019, 0.02))
+    """Sizes such that the part is 3 to 5 cm thick, metres."""
+    a, b, c = rng.uniform((0.016, 0.014, 0.016), (0.022, 0.02, 0.024))
     if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
-        return float(b), 0.015, 0.0
+        return float(b), 0.018, 0.0
     if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
         return float(b), float(c), 0.0
     return float(a), float(b), float(c)

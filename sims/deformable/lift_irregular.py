@@ -8,9 +8,9 @@ import mujoco
 import numpy as np
 
 from sims.deformable.irregular import add_irregular, reshape_irregular
-from sims.deformable.lift_scene import LiftEnv
+from sims.deformable.lift_scene import LYING_TURN, SPREAD, LiftEnv
 from sims.deformable.scene import near_table
-from sims.deformable.textures import thing_colour
+from sims.deformable.textures import mark_colour, thing_colour
 
 _GRIP_NEWTON = 6.0  # the body is rigid and heavier than a cloth's vertex
 
@@ -25,8 +25,9 @@ class IrregularLiftEnv(LiftEnv):
         """See `ArmEnv` for the arguments."""
         spec = near_table()
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MIDPHASE)
-        spec.add_material(name="thing", specular=0.1)
-        add_irregular(spec, variant == "unseen", "thing", np.random.default_rng(0))
+        for material in ("thing", "mark"):
+            spec.add_material(name=material, specular=0.1)
+        add_irregular(spec, variant == "unseen", "thing", np.random.default_rng(0), "mark")
         super().__init__(
             spec, "irregular-lift", "Lift the object without dropping it.", variant=variant, grip_newton=_GRIP_NEWTON,
             **common,
@@ -37,11 +38,12 @@ class IrregularLiftEnv(LiftEnv):
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
         self.looks.paint("thing", thing_colour(self.is_unseen, rng))
+        self.looks.paint("mark", mark_colour(rng))
         reshape_irregular(self.model, self.is_unseen, rng)
-        half = rng.uniform(-np.pi, np.pi) / 2
-        place = np.array([*self._draw_place(rng, 0.1), 0.002])
+        half = rng.uniform(-1, 1) * (np.pi if self.is_unseen else LYING_TURN) / 2
+        place = np.array([*self._draw_place(rng, SPREAD), 0.002])
         self.data.qpos[self._thing_qpos : self._thing_qpos + 7] = *place, np.cos(half), 0, 0, np.sin(half)
-        self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
+        self.place_hand(np.array([*self._draw_place(rng, SPREAD), 0.16]))
         self._settle()
         self._begin_lift()
 

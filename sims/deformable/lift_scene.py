@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.base import Policy
-from sims.deformable.moves import FINGERTIP, pinch
+from sims.deformable.moves import FINGERTIP, SteadyExpert, pinch
 from sims.deformable.scene import DeformableEnv, grasp_yaw
 
+LYING_TURN = 0.6  # radians about the vertical by which bodies lie turned in training
+SPREAD = 0.08  # metres to each side over which bodies and the hand start
 _OFF_TABLE = 0.03  # metres of rise from which on falling back counts as dropping
 
 
@@ -58,17 +60,16 @@ class LiftEnv(DeformableEnv):
         return _Expert(self, rng)
 
 
-class _Expert(ArmExpert):
+class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         for _ in range(3):
-            yaw = grasp_yaw(env.grasp_angle())
 
             def place() -> np.ndarray:
                 thing = env.thing_position()
                 return np.array([*thing[:2], max(FINGERTIP + 0.004, thing[2] - 0.005)])
 
-            yield from pinch(place, yaw, opening=1.0, lift=0.0)
-            high = env.hand_position + np.array([0, 0, env.RISE + 0.035])
-            yield Waypoint(high, yaw, -1.0, speed=0.4, max_steps=25, wait=env.HOLD_STEPS + 5)
-            yield Waypoint(env.hand_position, yaw, 1.0, wait=4, max_steps=6)
+            yield from pinch(env, place, lambda: grasp_yaw(env.grasp_angle()), lift=0.0)
+            high = np.array([*env.hand_position[:2], place()[2] + env.RISE + 0.04])
+            yield Waypoint(high, grip=-1.0, speed=0.5, max_steps=40, wait=env.HOLD_STEPS + 5)
+            yield Waypoint(env.hand_position, grip=1.0, wait=4, max_steps=6)

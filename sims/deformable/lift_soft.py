@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sims.deformable.lift_scene import LiftEnv
+from sims.deformable.lift_scene import LYING_TURN, SPREAD, LiftEnv
 from sims.deformable.scene import near_table
 from sims.deformable.soft import SoftBody, add_soft_body
 from sims.deformable.textures import add_patterns, dress
@@ -20,7 +20,7 @@ class SoftLiftEnv(LiftEnv):
 
     def __init__(self, variant: str = "train", **common: Any):
         """See `ArmEnv` for the arguments."""
-        soft = SoftBody(radii=(0.036, 0.032, 0.032), stiffness=80.0, mass=0.1) if variant == "unseen" else SoftBody()
+        soft = SoftBody(radii=(0.034, 0.029, 0.032), stiffness=80.0, mass=0.1) if variant == "unseen" else SoftBody()
         spec = near_table()
         add_soft_body(spec, soft, add_patterns(spec, variant == "unseen"))
         super().__init__(spec, "soft-lift", "Lift the soft object without dropping it.", variant=variant, **common)
@@ -31,10 +31,10 @@ class SoftLiftEnv(LiftEnv):
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
         dress(self.model, self.is_unseen, rng)
-        half = rng.uniform(-np.pi, np.pi) / 2
-        place = np.array([*self._draw_place(rng, 0.1), self._height + 0.002])
+        half = rng.uniform(-1, 1) * (np.pi if self.is_unseen else LYING_TURN) / 2
+        place = np.array([*self._draw_place(rng, SPREAD), self._height + 0.002])
         self.data.qpos[self._thing_qpos : self._thing_qpos + 7] = *place, np.cos(half), 0, 0, np.sin(half)
-        self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
+        self.place_hand(np.array([*self._draw_place(rng, SPREAD), 0.16]))
         self._settle()
         self._begin_lift()
 

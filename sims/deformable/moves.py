@@ -5,44 +5,84 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm_expert import Waypoint
+from sims.arm import MAX_MOVE, MAX_TURN
+from sims.arm_expert import ArmExpert, Style, Waypoint
 from sims.deformable.cloth import ClothState
 from sims.deformable.scene import DeformableEnv, grasp_yaw
 
 FINGERTIP = 0.01  # metres from the tool centre point down to the tips
-CLOSE_STEPS = 4
+OPEN, PARTED = (
+    1.0,
+    0.2,
+)  # openings: what the hand comes with and what it lets go with, so that the two can be told apart
+CLOSE_STEPS = 5
 _CLEARANCE = 0.004  # of the tips above what they must not press on
-_APPROACH = 0.07
+_APPROACH = 0.08
+_ALIGNED, _FUNNEL = 0.008, 0.04  # metres aside below which the hand goes all the way down, and over which it descends
+_TURN_METRES = 0.04  # metres aside that a radian of wrong yaw counts as
+_GAIN = 0.4  # share of the way to a waypoint that one action goes, once it is near
+
+
+class SteadyExpert(ArmExpert):
+    """Every action is a function of where the hand is and what it wants: it slows down towards a waypoint.
+
+    Other experts aim with the commanded hand and at full speed until it is there, so that their actions depend on how
+    far that is ahead; here a picture and the hand's place tell the action.
+    """
+
+    style = Style(speed=(0.9, 1.0), wobble=0.05, pause=0.0)
+
+    def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
+        waypoint = self._waypoint
+        assert waypoint is not None
+        way = _GAIN * (waypoint.target - self.env.hand_position) / MAX_MOVE
+        way *= min(1.0, waypoint.speed * pace / max(1e-9, float(np.abs(way).max())))
+        turn = 0.0 if waypoint.yaw is None else _GAIN * (waypoint.yaw - self.env.hand_yaw) / MAX_TURN
+        return np.array([*way, np.clip(turn, -1.0, 1.0), waypoint.grip])
 
 
 def pinch(
-    place: Callable[[], Float[np.ndarray, " 3"]], yaw: float, opening: float, lift: float = 0.05, speed: float = 0.7
+    env: DeformableEnv,
+    place: Callable[[], Float[np.ndarray, " 3"]],
+    yaw: Callable[[], float],
+    opening: float = OPEN,
+    lift: float = 0.05,
+    speed: float = 0.7,
 ) -> Iterator[Waypoint]:
-    """Go above a place, down to it, close the fingers and come up by `lift` metres; `place` is of the tool centre."""
-    above = np.array([0, 0, _APPROACH])
-    yield Waypoint(lambda: place() + above, yaw, opening, tolerance=0.015)
+    """Come to a place from above, close the fingers and go up by `lift` metres; `place` is of the tool centre.
+
+    The hand comes down as in a funnel, the nearer to the place's vertical the lower, from wherever it was pushed to.
+    """
+    turn = yaw()
+
+    def down() -> Float[np.ndarray, " 3"]:
+        goal = place()
+        aside = float(np.linalg.norm(env.hand_position[:2] - goal[:2])) + _TURN_METRES * abs(turn - env.hand_yaw)
+        return goal + np.array([0, 0, _APPROACH * np.clip((aside - _ALIGNED) / _FUNNEL, 0, 1)])
+
+    yield Waypoint(down, turn, opening, tolerance=0.006, is_exact=True, max_steps=80)
     goal = place()
-    yield Waypoint(goal, yaw, opening, tolerance=0.003, is_exact=True, max_steps=25)
-    yield Waypoint(goal, yaw, -1.0, tolerance=0.02, wait=CLOSE_STEPS, is_exact=True, max_steps=CLOSE_STEPS + 2)
+    yield Waypoint(goal, turn, -1.0, tolerance=0.02, wait=CLOSE_STEPS, is_exact=True, max_steps=CLOSE_STEPS + 2)
     if lift:
-        yield Waypoint(goal + np.array([0, 0, lift]), yaw, -1.0, speed, max_steps=20)
+        yield Waypoint(goal + np.array([0, 0, lift]), turn, -1.0, speed, tolerance=0.01, max_steps=20)
 
 
-def let_go(env: DeformableEnv, opening: float, rise: float = 0.1) -> Iterator[Waypoint]:
+def let_go(env: DeformableEnv, opening: float = PARTED, rise: float = 0.1) -> Iterator[Waypoint]:
     """Open the fingers where they are, then rise."""
     here, yaw = env.hand_position, env.hand_yaw
-    yield Waypoint(here, yaw, opening, tolerance=0.02, wait=CLOSE_STEPS, is_exact=True, max_steps=CLOSE_STEPS + 2)
+    yield Waypoint(here, yaw, opening, tolerance=0.02, wait=CLOSE_STEPS - 1, is_exact=True, max_steps=CLOSE_STEPS + 1)
     yield Waypoint(here + np.array([0, 0, rise]), yaw, opening, tolerance=0.02, max_steps=20)
 
 
-def corner_pinch(env: DeformableEnv, cloth: ClothState, corner: int, opening: float = 0.0) -> Iterator[Waypoint]:
-    """Pinch the corner of a cloth, the fingers on both sides of it, wherever it lies."""
+def corner_pinch(
+    env: DeformableEnv, cloth: ClothState, corner: int, opening: float = OPEN, outside: float = 0.0
+) -> Iterator[Waypoint]:
+    """Pinch the corner of a cloth, the fingers on both sides of it and `outside` metres out of it, wherever it lies."""
     outward = cloth.outward(env.data, corner)
 
     def place() -> Float[np.ndarray, " 3"]:
         vertex = cloth.vertices(env.data)[corner]
-        # The middle of the pads lies outside the corner, or they would land on its neighbours.
         tip = max(0.0, vertex[2] - cloth.cloth.radius) + _CLEARANCE
-        return np.array([*(vertex[:2] + 0.006 * outward), tip + FINGERTIP])
+        return np.array([*(vertex[:2] + outside * outward), tip + FINGERTIP])
 
-    return pinch(place, grasp_yaw(float(np.arctan2(outward[1], outward[0]))), opening)
+    return pinch(env, place, lambda: grasp_yaw(float(np.arctan2(outward[1], outward[0]))), opening)

@@ -16,6 +16,7 @@ from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
 # Free joints damp all six directions alike: this much stops a link of 2 g from spinning about its axis within 0.1 s and
 # slows its travel within minutes only.
 _DAMPING = 2e-6
+MARKED = 3  # links at the tip that wear a colour of their own
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Rope:
     name: str = "rope"
     links: int = 12
     length: float = 0.24
-    radius: float = 0.007
+    radius: float = 0.01
     mass: float = 0.04
     bending: float = 10.0
 
@@ -45,7 +46,7 @@ class Rope:
 
 
 def add_rope(spec: mujoco.MjSpec, rope: Rope, material: str, tip_material: str) -> None:
-    """Add the links to a scene, stretched along x from the origin; the last two wear `tip_material`."""
+    """Add the links to a scene, stretched along x from the origin; the last `MARKED` wear `tip_material`."""
     step = rope.link_length
     for link in range(rope.links):
         body = spec.worldbody.add_body(name=f"{rope.name}_{link}", pos=(link * step, 0, rope.radius))
@@ -53,7 +54,7 @@ def add_rope(spec: mujoco.MjSpec, rope: Rope, material: str, tip_material: str) 
         body.add_geom(
             name=f"{rope.name}_{link}", type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=(0, 0, 0, step, 0, 0),
             size=(rope.radius, 0, 0), mass=rope.mass / rope.links, condim=4, friction=FRICTION,
-            solref=SOLREF, solimp=SOLIMP, material=tip_material if link >= rope.links - 2 else material,
+            solref=SOLREF, solimp=SOLIMP, material=tip_material if link >= rope.links - MARKED else material,
         )  # fmt: skip
         body.add_site(name=f"{rope.name}_{link}", group=5)
         if link:

@@ -9,10 +9,10 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable.measures import distance_between_polylines
-from sims.deformable.moves import let_go
+from sims.deformable.moves import SteadyExpert, let_go
 from sims.deformable.rope_scene import RopeEnv, pinch_link, turned_yaw
 from sims.deformable.scene import near_table
 
@@ -91,7 +91,7 @@ def _drawn_curve(rng: np.random.Generator, length: float, bend: float) -> tuple[
     return line, float(np.arctan2(chord[1], chord[0]))
 
 
-class _Expert(ArmExpert):
+class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         links = env.rope.rope.links
@@ -110,7 +110,7 @@ class _Expert(ArmExpert):
                 yaw = turned_yaw(env, link, float(np.arctan2(ahead[1], ahead[0])))
                 height = env.hand_position[2]
                 yield Waypoint(np.array([*goals[link], height]), yaw, -1.0, speed=0.5, max_steps=40)
-            yield from let_go(env, 0.0, rise=0.06)
+            yield from let_go(env, rise=0.06)
 
     def _curve(self) -> np.ndarray:
         """The drawn curve from the end that the rope's tail is nearer to."""

@@ -11,21 +11,20 @@ from jaxtyping import Float
 
 from sims.arm import YAW_LIMIT
 from sims.arm_expert import Waypoint
-from sims.arm_looks import draw_colour
-from sims.deformable.moves import FINGERTIP, pinch
+from sims.deformable.moves import FINGERTIP, OPEN, pinch
 from sims.deformable.rope import Rope, RopeState, add_rope
 from sims.deformable.scene import DeformableEnv, grasp_yaw, near_table
-from sims.deformable.textures import thing_colour
+from sims.deformable.textures import mark_colour, thing_colour
 
 
 class RopeEnv(DeformableEnv):
-    """A table with one rope, whose tip has a light colour of its own."""
+    """A table with one rope, whose tip is marked."""
 
     MAX_LYING = 0.04  # metres; a link above is being held
 
     def __init__(self, task_name: str, task: str, variant: str, **common: Any):
         """Put a rope on the table; see `ArmEnv` for the other arguments. `unseen`: thinner, heavier, other colours."""
-        rope = Rope(radius=0.006, mass=0.05) if variant == "unseen" else Rope()
+        rope = Rope(radius=0.008, mass=0.05) if variant == "unseen" else Rope()
         spec = self._make_scene(variant)
         for material in ("rope", "tip"):
             spec.add_material(name=material, specular=0.1)
@@ -40,7 +39,7 @@ class RopeEnv(DeformableEnv):
     def _draw_surroundings(self, rng: np.random.Generator) -> None:
         super()._draw_surroundings(rng)
         self.looks.paint("rope", thing_colour(self.is_unseen, rng))
-        self.looks.paint("tip", draw_colour(rng, (0.12, 0.16), (0.1, 0.3), (0.95, 1.0)))
+        self.looks.paint("tip", mark_colour(rng))
 
     def _lay(self, line: Float[np.ndarray, " corners 2"]) -> None:
         """Lay the rope along a line on the table."""
@@ -71,14 +70,14 @@ class RopeEnv(DeformableEnv):
         return bool(np.linalg.norm(self.link(number) - self.hand_position) < 0.025)
 
 
-def pinch_link(env: RopeEnv, number: int, opening: float = 0.0, lift: float = 0.012) -> Iterator[Waypoint]:
+def pinch_link(env: RopeEnv, number: int, opening: float = OPEN, lift: float = 0.02) -> Iterator[Waypoint]:
     """Pinch a link of the rope, the fingers on both sides of it."""
 
     def place() -> Float[np.ndarray, " 3"]:
         middle = env.link(number)
         return np.array([*middle[:2], max(0.003, middle[2] - env.rope.rope.radius) + FINGERTIP])
 
-    return pinch(place, grasp_yaw(env.link_angle(number)), opening, lift)
+    return pinch(env, place, lambda: grasp_yaw(env.link_angle(number)), opening, lift)
 
 
 def turned_yaw(env: RopeEnv, number: int, angle: float) -> float:

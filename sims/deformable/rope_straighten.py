@@ -5,18 +5,23 @@
 from collections.abc import Iterator
 from typing import Any
 
+import mujoco
 import numpy as np
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable.measures import straightness
-from sims.deformable.moves import let_go
+from sims.deformable.moves import SteadyExpert, let_go
 from sims.deformable.rope import wandering_line
-from sims.deformable.rope_scene import RopeEnv, pinch_link, turned_yaw
+from sims.deformable.rope_scene import RopeEnv, pinch_link
+from sims.deformable.scene import near_table
+
+_AHEAD = 0.09  # metres by which the rope begins further from the arm than the middle of the table
+_NEAREST = 0.29  # metres from the arm to which it is drawn
 
 
 class RopeStraightenEnv(RopeEnv):
-    """A rope in a random bend; done when it lies straight.
+    """A rope in a random bend, its tip towards the arm; done when it lies straight.
 
     Success: its ends are at least `MIN_CHORD` of its length apart, no point is further than `MAX_BOW` metres from the
     line between them, and it lies on the table, let go.
@@ -29,13 +34,16 @@ class RopeStraightenEnv(RopeEnv):
         """See `ArmEnv` for the arguments."""
         super().__init__("rope-straighten", "Straighten the rope.", variant, **common)
 
+    def _make_scene(self, variant: str) -> mujoco.MjSpec:
+        return near_table(width=0.48, ahead=0.04)
+
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
         rope, bend = self.rope.rope, 0.75 if self.is_unseen else 0.6
         line = wandering_line(rng, rope.links, rope.link_length, bend)
-        while not 0.35 < straightness(line)[0] < 0.8 or _is_tangled(line):
+        while not (0.35 if self.is_unseen else 0.5) < straightness(line)[0] < 0.85 or _is_tangled(line):
             line = wandering_line(rng, rope.links, rope.link_length, bend)
-        self._lay(line + self._draw_place(rng, 0.05))
+        self._lay(_with_tip_to_arm(line, rng.uniform(-0.4, 0.4)) + self._draw_place(rng, 0.04, ahead=_AHEAD))
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
 
     def _judge(self) -> tuple[float, bool, dict[str, Any]]:
@@ -44,8 +52,16 @@ class RopeStraightenEnv(RopeEnv):
         return chord - 1, success, {"metrics": {"chord_share": chord, "bow_m": bow}}
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
-        """Draws the tip away from the other end until the rope follows in a line."""
+        """Draws the tip to the arm until the rope follows in a line, or the tail away from it."""
         return _Expert(self, rng)
+
+
+def _with_tip_to_arm(line: np.ndarray, turn: float) -> np.ndarray:
+    """The line turned so that its last part points to the arm, give or take a turn in radians."""
+    along = line[-1] - line[-5]
+    angle = np.pi + turn - np.arctan2(along[1], along[0])
+    cos, sin = np.cos(angle), np.sin(angle)
+    return line @ np.array([[cos, sin], [-sin, cos]])
 
 
 def _is_tangled(line: np.ndarray) -> bool:
@@ -55,24 +71,23 @@ def _is_tangled(line: np.ndarray) -> bool:
     return bool(gaps[apart].min() < 0.035)
 
 
-class _Expert(ArmExpert):
+class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
-        last = env.rope.rope.links - 1
-        for turn in range(9):
-            held, other = ((last, 0), (0, last))[turn % 2]
+        last = env.rope.rope.links - 2  # the fingers are as wide as a link and slip off the very end
+        for turn in range(8):
+            held = (last, 1)[turn % 2]
             yield from pinch_link(env, held)
             if env.is_held(held):
-                yield from self._draw_out(held, other)
-            yield from let_go(env, 0.0, rise=0.06)
+                yield from self._draw(_NEAREST if held == last else 0.7)
+            yield from let_go(env, rise=0.08)
 
-    def _draw_out(self, held: int, other: int) -> Iterator[Waypoint]:
-        """Away from the other end, further than the rope is long, but not off the table."""
+    def _draw(self, end: float) -> Iterator[Waypoint]:
+        """Straight to or from the arm; the rest of the rope follows in a line."""
         env = self.env
-        anchor, here = env.link(other)[:2], env.hand_position[:2]
-        way = (here - anchor) / max(0.02, float(np.linalg.norm(here - anchor)))
-        outward = way if held else -way  # links point from the tail to the tip
-        yaw = turned_yaw(env, held, float(np.arctan2(outward[1], outward[0])))
-        end = np.clip(anchor + 1.35 * env.rope.rope.length * way, (0.28, -0.33), (0.7, 0.33))
-        goal = np.array([*end, env.hand_position[2]])
-        yield Waypoint(goal, yaw, -1.0, speed=0.6, max_steps=40, until=lambda: straightness(env.line())[0] > 0.99)
+        height = env.hand_position[2]
+
+        def goal() -> np.ndarray:
+            return np.array([end, env.hand_position[1], height])
+
+        yield Waypoint(goal, 0.0, -1.0, speed=0.6, max_steps=60)

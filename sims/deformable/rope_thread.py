@@ -8,12 +8,12 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from sims.arm_expert import ArmExpert, Waypoint
+from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
 from sims.deformable.measures import length_past_plane, signed_crossings
-from sims.deformable.moves import let_go
+from sims.deformable.moves import SteadyExpert, let_go
 from sims.deformable.rope_scene import RopeEnv, pinch_link
 from sims.deformable.scene import near_table
 
@@ -39,7 +39,7 @@ class RopeThreadEnv(RopeEnv):
         self._ring = self.model.body("ring").id
 
     def _make_scene(self, variant: str) -> mujoco.MjSpec:
-        spec = near_table(height=0.12, fovy=38)
+        spec = near_table(width=0.5, height=0.12)
         spec.add_material(name="ring", specular=0.3)
         ring = spec.worldbody.add_body(name="ring", pos=(0.5, 0, self._height))
         angle = np.linspace(0, 2 * np.pi, _PIECES + 1)
@@ -93,7 +93,7 @@ class RopeThreadEnv(RopeEnv):
         return _Expert(self, rng)
 
 
-class _Expert(ArmExpert):
+class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         tip = env.rope.rope.links - 2  # the last but one: the fingers are as wide as a link and slip off the very end
@@ -104,7 +104,7 @@ class _Expert(ArmExpert):
                     yield from self._lower_through(tip)
                     if env.length_through() > env.MIN_PAST:
                         return
-            yield from let_go(env, 0.0)
+            yield from let_go(env)
 
     def _lower_through(self, tip: int) -> Iterator[Waypoint]:
         """Hang the rope over the ring, correct the hand by where its end hangs, and go down."""

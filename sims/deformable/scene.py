@@ -7,6 +7,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float
 
 from sims.arm import CONTROL_DT, ArmEnv
@@ -17,6 +18,8 @@ from sims.deformable.contact import SOLIMP, SOLREF
 SIM_DT = CONTROL_DT / 12  # 4.2 ms: half the steps of a rigid scene; contacts with time constants of 9 ms are stable
 GRIP_NEWTON = 3.0  # firmer, and the masses of a cloth (1 g) sink into the fingers and squirt out
 CENTRE = (0.48, 0.0)  # of what the cameras show, metres
+_DISTANCE, _ELEVATION = 0.85, np.deg2rad(42)  # of the cameras from the middle of their pictures, metres; radians
+_AZIMUTHS = {"near": np.deg2rad(-35), "left": np.deg2rad(55)}  # of the cameras about the middle, 0 opposite to the arm
 
 
 class DeformableEnv(ArmEnv):
@@ -54,7 +57,7 @@ class DeformableEnv(ArmEnv):
         hue = (0.3, 0.55) if self.is_unseen else (0.05, 0.13)
         self.looks.paint("table", draw_colour(rng, hue, (0.15, 0.4), (0.45, 0.75)))
         for camera in ("near", "left"):
-            metres, radians = (0.05, 0.05) if self.is_unseen else (0.01, 0.01)
+            metres, radians = (0.05, 0.05) if self.is_unseen else (0.002, 0.002)
             self.looks.shake_camera(camera, rng, metres, radians)
 
     def _draw_place(
@@ -74,12 +77,16 @@ class DeformableEnv(ArmEnv):
         self.data.time = 0
 
 
-def near_table(height: float = 0.02, fovy: float = 31.0) -> mujoco.MjSpec:
-    """The table with the cameras `near` (steeply from the front) and `left` (from the left), 0.45 m wide.
+def near_table(width: float = 0.34, height: float = 0.04, ahead: float = 0.0) -> mujoco.MjSpec:
+    """The table with the cameras `near` (from the front, a little right) and `left` (from the front, far left).
+
+    They look at right angles to each other and against the arm, so that one of them sees the fingertips and what is
+    between them.
 
     Args:
+        width: of what they show, metres.
         height: what they look at, metres above the table.
-        fovy: how wide they look, degrees.
+        ahead: by which it is further from the arm than `CENTRE`, metres.
     """
     spec = tabletop(table_friction=(0.6, 0.01, 0.001))
     spec.option.timestep = SIM_DT
@@ -87,12 +94,16 @@ def near_table(height: float = 0.02, fovy: float = 31.0) -> mujoco.MjSpec:
     spec.option.viscosity = 0.05  # air drag and inner friction of light things, without which ropes swing for minutes
     spec.option.iterations = 30
     spec.option.tolerance = 1e-6
-    for name, position in (("near", (0.95, 0.0, 0.72)), ("left", (0.5, 0.72, 0.48))):
-        spec.worldbody.add_camera(name=name, pos=position, fovy=fovy, xyaxes=_towards(position, (*CENTRE, height)))
+    target = np.array([CENTRE[0] + ahead, CENTRE[1], height])
+    fovy = float(np.rad2deg(2 * np.arctan(width / 2 / _DISTANCE)))
+    for name, azimuth in _AZIMUTHS.items():
+        level, up = _DISTANCE * np.cos(_ELEVATION), _DISTANCE * np.sin(_ELEVATION)
+        position = tuple(target + np.array([level * np.cos(azimuth), level * np.sin(azimuth), up]))
+        spec.worldbody.add_camera(name=name, pos=position, fovy=fovy, xyaxes=_towards(position, target))
     return spec
 
 
-def _towards(position: Sequence[float], target: Sequence[float]) -> tuple[float, ...]:
+def _towards(position: Sequence[float], target: npt.ArrayLike) -> tuple[float, ...]:
     """The x and y axes of a camera at `position` that looks at `target` with the horizon level."""
     back = np.array(position) - np.array(target)
     back /= np.linalg.norm(back)

@@ -30,7 +30,7 @@ class SoftBody:
     """
 
     name: str = "soft"
-    radii: tuple[float, float, float] = (0.04, 0.03, 0.03)
+    radii: tuple[float, float, float] = (0.038, 0.027, 0.03)
     bead: float = 0.009
     stiffness: float = 120.0
     mass: float = 0.08

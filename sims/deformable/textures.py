@@ -46,6 +46,11 @@ def dress(model: mujoco.MjModel, is_unseen: bool, rng: np.random.Generator) -> N
     model.mat_rgba[model.material(name).id, :3] = thing_colour(is_unseen, rng)
 
 
+def mark_colour(rng: np.random.Generator) -> Colour:
+    """The yellow that marks where a thing is to be grasped, like nothing else in the scene."""
+    return draw_colour(rng, (0.14, 0.17), (0.8, 0.95), (0.95, 1.0))
+
+
 def thing_colour(is_unseen: bool, rng: np.random.Generator) -> Colour:
     """A saturated colour, unlike any table's."""
     hues = UNSEEN_HUES if is_unseen else TRAIN_HUES
