@@ -14,7 +14,10 @@ _KNOWN = sorted(set(DIGITS + LETTERS) - set("01EMNY"))  # those that stay apart 
 
 
 class ClickCharacters(Puzzle):
-    """Characters of several colours and hands lie scattered; the strip shows three of them in the order of clicking."""
+    """Characters of several colours and hands lie scattered; the strip shows three of them in the order of clicking.
+
+    The strip has the colour of the next one.
+    """
 
     num_marks = 1  # how many were clicked
 
@@ -49,7 +52,7 @@ class ClickCharacters(Puzzle):
 
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         done, theme = int(self.marks[0]), self.theme
-        draw.rectangle((0, self._panel_top, 128, self._panel_top + _PANEL), fill=theme.panel)
+        draw.rectangle((0, self._panel_top, 128, self._panel_top + _PANEL), fill=self._colours[min(done, _ASKED - 1)])
         for index in range(_ASKED):
             x, y = 28 + 36 * index, self._panel_top + _PANEL / 2
             draw.rectangle((x - 13, y - 13, x + 13, y + 13), fill=theme.accent if index < done else (250, 250, 250))

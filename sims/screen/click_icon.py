@@ -13,7 +13,7 @@ _PANEL = 26
 
 
 class ClickIcon(Puzzle):
-    """Icons of different shapes and colours lie scattered; the strip shows the wanted one small, the words name it."""
+    """Icons of different shapes and colours lie scattered; the strip shows the wanted one small and has its colour."""
 
     num_marks = 1  # whether it was clicked
 
@@ -51,8 +51,8 @@ class ClickIcon(Puzzle):
 
     def draw(self, draw: ImageDraw.ImageDraw) -> None:
         theme = self.theme
-        draw.rectangle((0, self._panel_top, 128, self._panel_top + _PANEL), fill=theme.panel)
         shape, colour = self._icons[0]
+        draw.rectangle((0, self._panel_top, 128, self._panel_top + _PANEL), fill=NAMED[colour])
         middle = (64, self._panel_top + _PANEL / 2)
         draw.rectangle((50, middle[1] - 12, 78, middle[1] + 12), fill=(250, 250, 250))
         draw_icon(draw, shape, middle, 10, NAMED[colour])
