@@ -52,23 +52,24 @@ class Keypoints(nn.Module):
     def weights(self, features: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "batch detector cell"]:
         """How much each detector looks at each cell, row by row; sums to 1."""
         response = self.detect(features).float()
-        side = coordinates(*response.shape[-2:], response.device) @ self.prefer
+        side = coordinates(response) @ self.prefer
         return (response.flatten(2) + side.T).softmax(dim=-1)
 
     def places(self, features: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "batch detector 2"]:
         """Row and column of every detector's mean response, in [-1, 1]."""
-        return self.weights(features) @ coordinates(*features.shape[-2:], features.device)
+        return self.weights(features) @ coordinates(features)
 
     def forward(self, features: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "batch token dim"]:
         """A token for each detector, and one of all places together."""
         weights = self.weights(features)
-        places = weights @ coordinates(*features.shape[-2:], features.device)
+        places = weights @ coordinates(features)
         content = weights.to(features.dtype) @ features.flatten(2).transpose(1, 2)
         points = self.point_linear(torch.cat([places, content.float()], dim=-1)) + self.names
         return torch.cat([points, self.place_linear(places.flatten(1))[:, None]], dim=1)
 
 
-def coordinates(rows: int, columns: int, device: torch.device) -> Float[Tensor, "cell 2"]:
+def coordinates(features: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "cell 2"]:
     """Row and column of every cell, in [-1, 1]."""
-    row, column = torch.linspace(-1, 1, rows, device=device), torch.linspace(-1, 1, columns, device=device)
+    rows, columns = features.shape[-2:]
+    row, column = (torch.linspace(-1, 1, count, device=features.device) for count in (rows, columns))
     return torch.stack(torch.meshgrid(row, column, indexing="ij"), dim=-1).flatten(0, 1)

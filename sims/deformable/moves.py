@@ -11,10 +11,7 @@ from sims.deformable.cloth import ClothState
 from sims.deformable.scene import DeformableEnv, grasp_yaw
 
 FINGERTIP = 0.01  # metres from the tool centre point down to the tips
-OPEN, PARTED = (
-    1.0,
-    0.2,
-)  # openings: what the hand comes with and what it lets go with, so that the two can be told apart
+OPEN, PARTED = 1.0, 0.2  # openings with which the hand comes and lets go, so that the two can be told apart
 CLOSE_STEPS = 5
 _CLEARANCE = 0.004  # of the tips above what they must not press on
 _APPROACH = 0.08

@@ -20,6 +20,7 @@ from typing import Any
 from unified.results import read_results
 
 CAMERAS = {"screen": ["main"], "games": ["main", "second"], "deformable": ["main", "second"]}
+DECIDING = ["--n-action-steps", "2"]
 DISTURBED = ["--noise", "0.05", "--shoves", "0.08"]
 ARMS: dict[str, list[str]] = {
     "seeing": [],
@@ -76,7 +77,7 @@ def evaluate(args: argparse.Namespace, suite: str, arm: str) -> None:
         reports[f"{suite}-unseen"] = ""
     for name, baselines in reports.items():
         if not (folder / name / "results.json").exists():
-            options = ["--suite", name, "--episodes", str(args.episodes), "--n-action-steps", "2", "--baselines", baselines]
+            options = ["--suite", name, "--episodes", str(args.episodes), "--baselines", baselines, *DECIDING]
             films = "1" if arm == "seeing" else "0"
             policy = str(folder / "pretrained")
             run("evaluate", "--policy", policy, *options, "--films", films, "--output", str(folder / name))
