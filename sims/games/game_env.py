@@ -44,6 +44,7 @@ class GameEnv(ArmEnv):
     """
 
     main_views = ("board", "board_side")
+    noise_axes = (0, 1)  # a hand that is pushed down moves pieces that nobody meant to move
     board_shift: ClassVar[dict[str, float]] = {"train": 0.01, "unseen": 0.025}  # metres to each side
 
     max_env_steps_of: ClassVar[dict[str, int]]  # by level

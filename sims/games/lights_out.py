@@ -2,7 +2,7 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Lights Out under the arm's hand: every press switches a button and its neighbours; all lights shall go out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -14,18 +14,18 @@ from sims.base import Policy
 from sims.games.board_parts import (
     BOARD_HEIGHT,
     BUTTON_HEIGHT,
+    BUTTON_RADIUS,
     BUTTON_TRAVEL,
     FINGERTIP,
-    HAND_YAW,
     add_button,
     board_scene,
 )
-from sims.games.expert import GameExpert
+from sims.games.expert import PressExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.lights_out_rules import LEVELS
 
 _TOP = BOARD_HEIGHT + BUTTON_HEIGHT
-_CLEAR = 0.03  # metres that the fingertips pass over the buttons
+_CLEAR = 0.035  # metres that the fingertips pass over the buttons
 _PRESSED, _RELEASED = -0.6 * BUTTON_TRAVEL, -0.3 * BUTTON_TRAVEL
 
 
@@ -36,7 +36,7 @@ class LightsOutEnv(GameEnv):
     """
 
     away_height = _TOP + 0.01
-    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 100, "medium": 200, "hard": 400}
+    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 150, "medium": 200, "hard": 400}
 
     def __init__(
         self,
@@ -49,11 +49,12 @@ class LightsOutEnv(GameEnv):
     ):
         """See `ArmEnv`; `level` is `easy`, `medium` or `hard`. Unseen boards are a little larger."""
         puzzle = checked_level(level, LEVELS)
-        self._pitch = 0.046 if variant == "unseen" else 0.042
+        self._pitch, self.button_radius = (0.06, 0.022) if level == "easy" else (0.042, BUTTON_RADIUS)
+        self._pitch *= 1.1 if variant == "unseen" else 1.0
         edge = self._pitch * puzzle.size / 2 + 0.01
         spec, board = board_scene(edge, edge)
         for cell in range(puzzle.size**2):
-            add_button(board, cell, *self._cell_place(cell, puzzle.size))
+            add_button(board, cell, *self._cell_place(cell, puzzle.size), self.button_radius)
         super().__init__(
             spec=spec,
             name="LightsOut",
@@ -73,10 +74,14 @@ class LightsOutEnv(GameEnv):
 
     def button_place(self, cell: int) -> Float64[np.ndarray, " 3"]:
         """Middle of a button's top when it is not pressed, metres."""
-        return self.on_board(self._cell_place(cell, self.puzzle.size), _TOP)
+        return self.on_board(self.button_spot(cell), _TOP)
+
+    def button_spot(self, cell: int) -> Float64[np.ndarray, " 2"]:
+        """Middle of a button on the board, metres."""
+        return np.array(self._cell_place(cell, self.puzzle.size))
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
-        """Presses the buttons of the shortest solution, always the nearest first."""
+        """Presses the buttons of the shortest solution, in their order."""
         return LightsOutExpert(self, rng)
 
     def _cell_place(self, cell: int, size: int) -> tuple[float, float]:
@@ -124,25 +129,15 @@ class LightsOutEnv(GameEnv):
         self._is_down = numbers[count : 2 * count].astype(bool)
 
 
-class LightsOutExpert(GameExpert):
-    """Closed fingers above a button, down until it counts, up again."""
+class LightsOutExpert(PressExpert):
+    """Closed fingers above the first button of the solution and down on it; as soon as it counts, the next one."""
 
     env: LightsOutEnv
 
-    def plan(self) -> Iterator[Waypoint]:
-        env = self.env
-        while not env.is_over:
-            presses = env.puzzle.shortest(env.state)
-            here = env.hand_position[:2]
-            cell = min(presses, key=lambda press: float(np.linalg.norm(env.button_place(press)[:2] - here)))
-            yield from self._press(cell)
+    def decide(self) -> Waypoint:
+        return self.press(self.solution()[0])
 
-    def _press(self, cell: int) -> Iterator[Waypoint]:
-        env = self.env
-        top = env.button_place(cell) + np.append(self.rng.normal(scale=0.0015, size=2), FINGERTIP)
-        up = top + np.array([0, 0, _CLEAR])
-        yield Waypoint(up, HAND_YAW, grip=-1, tolerance=0.008)
-        down = top - np.array([0, 0, BUTTON_TRAVEL + 0.006])
-        yield Waypoint(down, HAND_YAW, grip=-1, until=lambda: env.is_down(cell), max_steps=8, is_exact=True)
-        clear = top[2] + 0.5 * _CLEAR
-        yield Waypoint(up, HAND_YAW, grip=-1, until=lambda: bool(env.hand_position[2] > clear), is_exact=True)
+    def press(self, cell: int) -> Waypoint:
+        """One env step towards a button and down on it."""
+        top, spot = _TOP + FINGERTIP, self.env.button_spot(cell)
+        return self.push_down(spot, top + _CLEAR, top - BUTTON_TRAVEL - 0.006, 0.4 * self.env.button_radius)

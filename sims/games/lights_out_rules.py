@@ -68,7 +68,7 @@ class LightsOut:
 
 
 LEVELS = {
-    "easy": LightsOut(size=3, shortest_range=(2, 3), slack=4),
+    "easy": LightsOut(size=3, shortest_range=(2, 2), slack=4),
     "medium": LightsOut(size=4, shortest_range=(4, 7), slack=6),
     "hard": LightsOut(size=6, shortest_range=(15, 20), slack=10),
 }

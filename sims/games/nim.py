@@ -3,7 +3,7 @@
 """Nim under the arm's hand: pegs that stay down, pushed in turn by the fingers and by the board's own magnets."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import mujoco
@@ -18,17 +18,17 @@ from sims.games.board_parts import (
     BUTTON_HEIGHT,
     BUTTON_TRAVEL,
     FINGERTIP,
-    HAND_YAW,
+    PEG_RADIUS,
     add_button,
     add_peg,
     board_scene,
 )
-from sims.games.expert import GameExpert
+from sims.games.expert import PressExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.nim_rules import LEVELS, Take
 
 _TOP = BOARD_HEIGHT + BUTTON_HEIGHT
-_CLEAR = 0.03  # metres that the fingertips pass over the pegs
+_CLEAR = 0.035  # metres that the fingertips pass over the pegs
 _DOWN = -0.6 * BUTTON_TRAVEL
 _PULL = 3.0  # newtons, the magnet under a peg
 _NO_ROW = -1
@@ -44,7 +44,7 @@ class NimEnv(GameEnv):
     """
 
     away_height = _TOP + 0.01
-    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 120, "medium": 250, "hard": 500}
+    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 150, "medium": 250, "hard": 500}
 
     def __init__(
         self,
@@ -70,7 +70,10 @@ class NimEnv(GameEnv):
                 raise ValueError(f"opponent_strength must lie in [0, 1], got {opponent_strength!r}.")
             puzzle = dataclasses.replace(puzzle, strength=float(opponent_strength))
         self._shape = (puzzle.num_rows, puzzle.row_length)
-        self._pitch = (0.042, 0.036) if variant == "unseen" else (0.038, 0.033)
+        is_easy = level == "easy"
+        self.peg_radius = 0.021 if is_easy else PEG_RADIUS
+        self._pitch = np.array((0.064, 0.058) if is_easy else (0.038, 0.033)) * (1.1 if variant == "unseen" else 1.0)
+        self._bell_room = 2.2 * self.peg_radius + 0.012
         self.bell = puzzle.num_rows * puzzle.row_length
         super().__init__(
             spec=self._scene(),
@@ -97,24 +100,30 @@ class NimEnv(GameEnv):
 
     def _scene(self) -> mujoco.MjSpec:
         rows, length = self._shape
-        half_x, half_y = rows * self._pitch[0] / 2 + 0.008, length * self._pitch[1] / 2 + 0.045
+        half_x, half_y = rows * self._pitch[0] / 2 + 0.008, (length * self._pitch[1] + self._bell_room) / 2 + 0.008
         spec, board = board_scene(half_y, half_x)
         for peg in range(self.bell):
-            add_peg(spec, board, peg, *self._slot(peg))
-        add_button(board, self.bell, *self._slot(self.bell))
+            add_peg(spec, board, peg, *self._slot(peg), self.peg_radius)
+        add_button(board, self.bell, *self._slot(self.bell), 1.15 * self.peg_radius)
         return spec
 
     def _slot(self, piece: int) -> tuple[float, float]:
         """Where a peg is on the board, a row from the arm's right to its left; the bell stands at its left."""
         rows, length = self._shape
         if piece == self.bell:
-            return 0.0, length * self._pitch[1] / 2 + 0.015
+            return 0.0, length * self._pitch[1] / 2
         row, column = divmod(piece, length)
-        return (row - (rows - 1) / 2) * self._pitch[0], (column - (length - 1) / 2) * self._pitch[1] - 0.02
+        return (row - (rows - 1) / 2) * self._pitch[0], (column - (length - 1) / 2) * self._pitch[
+            1
+        ] - self._bell_room / 2
 
     def place_of(self, piece: int) -> Float64[np.ndarray, " 3"]:
         """Middle of the top of a peg or of the bell when it is up, metres."""
-        return self.on_board(self._slot(piece), _TOP)
+        return self.on_board(self.spot_of(piece), _TOP)
+
+    def spot_of(self, piece: int) -> Float64[np.ndarray, " 2"]:
+        """Middle of a peg or of the bell on the board, metres."""
+        return np.array(self._slot(piece))
 
     def standing(self, row: int) -> list[int]:
         """The pegs of a row that are up."""
@@ -130,7 +139,7 @@ class NimEnv(GameEnv):
         return self._is_bell_down if piece == self.bell else bool(self._is_down[piece])
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
-        """Plays the fastest forced win."""
+        """Plays a forced win."""
         return NimExpert(self, rng)
 
     def _draw_game(self, rng: np.random.Generator) -> None:
@@ -240,45 +249,35 @@ class NimEnv(GameEnv):
         self._is_down = np.array(values[rows + 5 :], bool)
 
 
-class NimExpert(GameExpert):
-    """Closed fingers: the pegs of the turn one by one, then the bell, then waiting for the opponent."""
+class NimExpert(PressExpert):
+    """Closed fingers: from the end of a row as many pegs as the turn takes, then the bell, then waiting over it.
+
+    Of all winning turns it makes one in the longest row: on two rows it levels them and rings, so that what stands
+    says what to do, also in the middle of a turn.
+    """
 
     env: NimEnv
 
-    def plan(self) -> Iterator[Waypoint]:
-        env = self.env
-        while not env.is_over:
-            if env.is_opponents_turn:
-                above = env.place_of(env.bell) + np.array([0, 0, FINGERTIP + _CLEAR])
-                yield Waypoint(above, HAND_YAW, grip=-1, wait=10**6, until=lambda: not env.is_opponents_turn)
-                continue
-            for peg in self._pegs():
-                yield from self._press(peg)
-            if not env.is_over and not env.is_opponents_turn:
-                yield from self._press(env.bell)
+    def decide(self) -> Waypoint:
+        if self.env.is_opponents_turn:
+            return self.go_over(self.env.spot_of(self.env.bell), _TOP + FINGERTIP + _CLEAR)
+        return self.press(self.choose())
 
-    def _pegs(self) -> list[int]:
-        """Pegs still to be pushed in this turn, the nearest first."""
+    def choose(self) -> int:
+        """The peg to push now, or the bell."""
         env, turn = self.env, self.env.turn
         fitting = [
             take
             for take in env.puzzle.winning_moves(env.state)
             if turn.pegs == 0 or (take.row == turn.row and take.pegs >= turn.pegs)
         ]
-        take = fitting[0] if fitting else Take(self._longest_row(), 1)
-        here = env.hand_position[:2]
-        pegs = sorted(env.standing(take.row), key=lambda peg: float(np.linalg.norm(env.place_of(peg)[:2] - here)))
-        return pegs[: max(0, take.pegs - turn.pegs)] if pegs else []
+        take = max(fitting, key=lambda take: env.state[take.row]) if fitting else Take(self._longest_row(), 1)
+        return env.standing(take.row)[-1] if take.pegs > turn.pegs else env.bell
 
     def _longest_row(self) -> int:
         return max(range(len(self.env.state)), key=lambda row: len(self.env.standing(row)))
 
-    def _press(self, piece: int) -> Iterator[Waypoint]:
-        env = self.env
-        top = env.place_of(piece) + np.append(self.rng.normal(scale=0.0015, size=2), FINGERTIP)
-        high = top + np.array([0, 0, _CLEAR])
-        yield Waypoint(high, HAND_YAW, grip=-1, tolerance=0.008)
-        down = top - np.array([0, 0, BUTTON_TRAVEL + 0.006])
-        yield Waypoint(down, HAND_YAW, grip=-1, until=lambda: env.is_down(piece), max_steps=8, is_exact=True)
-        clear = top[2] + 0.5 * _CLEAR
-        yield Waypoint(high, HAND_YAW, grip=-1, until=lambda: bool(env.hand_position[2] > clear), is_exact=True)
+    def press(self, piece: int) -> Waypoint:
+        """One env step towards a peg or the bell and down on it."""
+        top, spot = _TOP + FINGERTIP, self.env.spot_of(piece)
+        return self.push_down(spot, top + _CLEAR, top - BUTTON_TRAVEL - 0.006, 0.4 * self.env.peg_radius)

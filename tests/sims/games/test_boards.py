@@ -51,6 +51,15 @@ def follow(env, waypoints, steps):
     return info
 
 
+def press(script, piece):
+    """Down on a button or peg until it counts, and up again."""
+    while not script.env.is_down(piece):
+        yield script.press(piece)
+    here, top = script.env.hand_position, script.env.away_height
+    while not script.env._is_away():
+        yield Waypoint(np.array([*here[:2], here[2] + 3 * top]), HAND_YAW, -1.0, max_steps=1, is_exact=True)
+
+
 @every_game
 @pytest.mark.parametrize("variant", ["train", "unseen"])
 def test_the_expert_wins_without_a_superfluous_or_illegal_move(game, variant):
@@ -131,7 +140,7 @@ def test_lights_out_a_press_switches_neighbours_and_a_long_press_counts_once():
     env = LightsOutEnv(cameras=())
     env.reset(seed=2)
     before = env.state
-    info = follow(env, lambda script: itertools.islice(script._press(4), 2), steps=40)  # over it, down, and stay
+    info = follow(env, lambda script: (script.press(4) for _ in itertools.count()), steps=60)  # and stay
     assert info["metrics"]["moves"] == 1
     assert env.state == env.puzzle.apply(before, 4)
 
@@ -161,7 +170,7 @@ def test_lights_out_is_lost_when_the_moves_allowed_are_used_up_and_stays_so():
         def plan(self):
             corner = next(cell for cell in (0, 2, 6, 8) if cell not in env.puzzle.shortest(env.state))
             while True:
-                yield from self._press(corner)
+                yield from press(self, corner)
 
     metrics = play(env, Waster(env))
     assert metrics["lost"] == 1
@@ -300,8 +309,8 @@ def test_nim_a_turn_in_two_rows_loses():
 
     class Rulebreaker(NimExpert):
         def plan(self):
-            yield from self._press(env.standing(0)[0])
-            yield from self._press(env.standing(1)[0])
+            yield from press(self, env.standing(0)[0])
+            yield from press(self, env.standing(1)[0])
 
     metrics = play(env, Rulebreaker(env), steps=80)
     assert metrics["illegal_moves"] == metrics["lost"] == 1
@@ -312,7 +321,7 @@ def test_nim_ringing_before_a_peg_was_pushed_is_illegal_and_passes_nothing():
     env = NimEnv(cameras=(), level="medium")
     env.reset(seed=0)
     before = env.state
-    metrics = follow(env, lambda script: script._press(env.bell), steps=30)["metrics"]
+    metrics = follow(env, lambda script: press(script, env.bell), steps=30)["metrics"]
     assert metrics["illegal_moves"] == 1
     assert metrics["lost"] == metrics["moves"] == 0
     assert env.state == before
@@ -345,7 +354,7 @@ def test_nim_pushing_while_the_opponent_plays_loses():
     env.reset(seed=0)
     rows = [row for row in range(3) if env.standing(row)]
     env.reply = Take(rows[0], 1)  # it is the opponent's turn, and its magnet has not yet pulled
-    metrics = follow(env, lambda script: script._press(env.standing(rows[0])[0]), steps=30)["metrics"]
+    metrics = follow(env, lambda script: press(script, env.standing(rows[0])[0]), steps=30)["metrics"]
     assert metrics["illegal_moves"] == metrics["lost"] == 1
     assert not env.data.ctrl[env._magnets].any()
 
@@ -354,8 +363,9 @@ def test_nim_a_perfect_opponent_beats_a_greedy_hand():
     env = NimEnv(cameras=(), level="medium", opponent_strength=1.0, max_env_steps=600)
 
     class Greedy(NimExpert):
-        def _pegs(self):
-            return env.standing(self._longest_row())[: env.puzzle.max_take]
+        def choose(self):
+            standing = env.standing(env.turn.row if env.turn.pegs else self._longest_row())
+            return standing[0] if standing and env.turn.pegs < env.puzzle.max_take else env.bell
 
     lost = 0
     for seed in range(4):
