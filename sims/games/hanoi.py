@@ -2,7 +2,7 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Tower of Hanoi under the arm's hand: square plates, gripped by their edges and stacked on three places."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import mujoco
@@ -11,9 +11,8 @@ from jaxtyping import Float64
 
 from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
-from sims.arm_model import FINGER_SQUEEZE, FINGER_TRAVEL
 from sims.base import Policy
-from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, HAND_YAW, board_scene
+from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, board_scene
 from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.hanoi_rules import LEVELS, PLACES, Lift, Towers
@@ -24,7 +23,11 @@ _ON_PLACE = 0.016  # metres from the middle of a place, within which a plate lie
 _AT_REST = 0.05  # m/s
 _UPRIGHT = 0.97
 _HOLD = 0.004  # metres of the fingertips over the lower edge of the plate they grip
-_ROOM = 0.010  # metres between each open finger and the plate
+_OPEN = 1.0  # of the gripper over a plate
+_LOOSE = 0.006  # metres that the fingers are further apart than a plate's sides when they do not hold it
+_CLEAR = 0.02  # metres that a plate passes over all others
+_ABOVE = 0.007  # metres off the middle up to which the hand goes down
+_AT_HEIGHT = 0.003  # metres over the right height up to which the fingers close or open
 _GRIP_NEWTON = 4.0  # thirty times the weight of the largest plate; a grip of 20 tilts the smaller ones
 _SHAPE = mujoco.mjtGeom
 
@@ -37,7 +40,7 @@ class HanoiEnv(GameEnv):
     """
 
     away_height = 0.0  # a grip does not let go on its way, so any pause is the end of an attempt
-    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 150, "medium": 350, "hard": 800}
+    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 250, "medium": 350, "hard": 800}
 
     def __init__(
         self,
@@ -180,47 +183,31 @@ class HanoiExpert(GameExpert):
 
     env: HanoiEnv
 
-    def plan(self) -> Iterator[Waypoint]:
+    def decide(self) -> Waypoint:
+        lift = self.solution()[0]
+        return self.carry(self.env.state.places.index(lift.source), lift.destination)
+
+    def carry(self, disc: int, destination: int) -> Waypoint:
+        """One env step of bringing a plate to a place."""
         env = self.env
-        while not env.is_over:
-            lift = env.puzzle.shortest(env.state)[0]
-            yield from self._carry(env.state.places.index(lift.source), lift.destination)
+        plate, goal, half = env.piece_position(disc), env.place_of(destination), env.half_sides[disc]
+        over = max(env.top_of(place, disc) for place in range(PLACES)) + _CLEAR + FINGERTIP
+        is_held = env.is_held(disc)
+        if is_held and env.hand_opening < 2 * half + _LOOSE:
+            return self._bring(plate, goal, over + _HOLD, env.top_of(destination, disc) + _HOLD + FINGERTIP)
+        if np.abs(plate[:2] - goal).max() < _ON_PLACE:  # let go; it counts as soon as it lies still
+            x, y, z = self.hand()
+            return self.go(np.array([x, y]), z if is_held else over, _OPEN)
+        low = plate[2] - _THICK / 2 + _HOLD + FINGERTIP
+        if not self.is_over(plate[:2], _ABOVE):
+            return self.go_over(plate[:2], max(over, low + _THICK), _OPEN)
+        return self.go(plate[:2], low, _OPEN if self.hand()[2] > low + _AT_HEIGHT else -1.0)
 
-    def _carry(self, disc: int, destination: int) -> Iterator[Waypoint]:
-        env = self.env
-        half = float(env.half_sides[disc])
-        opened, closed = _opening(half + _ROOM), -1.0
-        spot = env.piece_position(disc) + np.append(self.rng.normal(scale=0.001, size=2), 0)
-        low = float(spot[2]) - _THICK / 2 + _HOLD + FINGERTIP
-        over = max(env.top_of(place, disc) for place in range(PLACES)) + 0.012 + FINGERTIP
-        over = max(over, low + _THICK)
-        yield Waypoint(env.on_board(spot[:2], over), HAND_YAW, grip=opened, tolerance=0.007)
-        yield Waypoint(env.on_board(spot[:2], low), HAND_YAW, grip=opened, tolerance=0.004, is_exact=True)
-        yield Waypoint(env.on_board(spot[:2], low), HAND_YAW, grip=closed, wait=3, is_exact=True)
-        carried = over + _HOLD
-        yield Waypoint(env.on_board(spot[:2], carried), HAND_YAW, grip=closed, tolerance=0.012, is_exact=True)
-
-        def above(height: float) -> Float64[np.ndarray, " 3"]:
-            """Where the hand must be for the plate to be over its place."""
-            offset = (env.piece_position(disc) - env.from_board(env.hand_position))[:2]
-            x, y = env.place_of(destination) - np.clip(offset, -0.01, 0.01)
-            return env.on_board((x, y), height)
-
-        yield Waypoint(lambda: above(carried), HAND_YAW, grip=closed, tolerance=0.006)
-        down = env.top_of(destination, disc) + _HOLD + FINGERTIP + 0.001
-        yield Waypoint(lambda: above(down), HAND_YAW, grip=closed, tolerance=0.004, max_steps=15, is_exact=True)
-        here = env.from_board(env.hand_position)
-        yield Waypoint(
-            env.on_board(here[:2], down), HAND_YAW, grip=opened, max_steps=6, wait=6, is_exact=True,
-            until=lambda: not env.is_held(disc),
-        )  # fmt: skip
-        clear = down - _HOLD + _THICK + 0.004
-        yield Waypoint(
-            env.on_board(here[:2], max(over, clear + 0.02)), HAND_YAW, grip=opened, max_steps=10, is_exact=True,
-            until=lambda: bool(env.hand_position[2] > clear),
-        )  # fmt: skip
-
-
-def _opening(half: float) -> float:
-    """The gripper's action that puts each finger so many metres from the middle."""
-    return float(np.clip(2 * (half + FINGER_SQUEEZE) / (FINGER_TRAVEL + FINGER_SQUEEZE) - 1, -1, 1))
+    def _bring(
+        self, plate: Float64[np.ndarray, " 3"], goal: Float64[np.ndarray, " 2"], high: float, low: float
+    ) -> Waypoint:
+        """Up with a plate in the hand, over its place and down; open the fingers there."""
+        spot = goal + np.clip(self.hand() - plate, -0.01, 0.01)[:2]
+        if not self.is_over(spot, _ABOVE):
+            return self.go_over(spot, high)
+        return self.go(spot, low, -1.0 if self.hand()[2] > low + _AT_HEIGHT else _OPEN)

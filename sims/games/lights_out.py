@@ -20,7 +20,7 @@ from sims.games.board_parts import (
     add_button,
     board_scene,
 )
-from sims.games.expert import PressExpert
+from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.lights_out_rules import LEVELS
 
@@ -129,7 +129,7 @@ class LightsOutEnv(GameEnv):
         self._is_down = numbers[count : 2 * count].astype(bool)
 
 
-class LightsOutExpert(PressExpert):
+class LightsOutExpert(GameExpert):
     """Closed fingers above the first button of the solution and down on it; as soon as it counts, the next one."""
 
     env: LightsOutEnv

@@ -23,7 +23,7 @@ from sims.games.board_parts import (
     add_peg,
     board_scene,
 )
-from sims.games.expert import PressExpert
+from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.nim_rules import LEVELS, Take
 
@@ -249,7 +249,7 @@ class NimEnv(GameEnv):
         self._is_down = np.array(values[rows + 5 :], bool)
 
 
-class NimExpert(PressExpert):
+class NimExpert(GameExpert):
     """Closed fingers: from the end of a row as many pegs as the turn takes, then the bell, then waiting over it.
 
     Of all winning turns it makes one in the longest row: on two rows it levels them and rings, so that what stands

@@ -2,7 +2,7 @@
 # MuJoCo's names come from compiled modules without stubs.
 """The sliding-tile puzzle under the arm's hand: tiles in a tray, moved by a fingertip in the socket of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import mujoco
@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
-from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, HAND_YAW, board_scene
+from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, board_scene
 from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.sliding_rules import GAP, LEVELS
@@ -22,9 +22,12 @@ _TILE_HEIGHT = 0.008
 _LIFT = 0.0005  # metres between the plate and a tile in its grooves
 _RIM = 0.0025  # metres, the thickness of the socket's wall
 _RIM_HEIGHT = 0.012
-_SOCKET = 0.019  # metres from its middle to its wall; the closed fingers are 24 x 20 mm
+_FINGERS_HALF = 0.012  # metres, along x, of the closed fingers; 0.010 along y
 _TOP = BOARD_HEIGHT + _LIFT + _TILE_HEIGHT
-_CLEAR = 0.012  # metres that the fingertips pass over the rims
+_HIGH = _TOP + _RIM_HEIGHT + 0.025 + FINGERTIP  # metres, of the hand on its way
+_LOW = _TOP + 0.003 + FINGERTIP  # and in a socket
+_IN_PLACE = 0.002  # metres off the middle of its cell up to which a tile is not pushed on
+_PRESS = 0.004  # metres that the hand aims beyond the wall of the socket that it pushes
 _ARRIVED = 0.2  # share of the pitch within which a tile lies in a cell
 _KEY_SIZE = 0.008  # metres, half a square of the small picture of the goal
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
@@ -33,11 +36,15 @@ _BOX = mujoco.mjtGeom.mjGEOM_BOX
 class SlidingEnv(GameEnv):
     """Tiles held in their tray by grooves (they slide, and neither turn nor lift), with friction and real edges.
 
+    Attributes:
+        socket: metres from the middle of a tile to the wall of its socket.
+        play: metres that the closed fingers can be off the middle of a socket.
+
     Pushing a row moves several tiles, one move each. Reaching for a tile that cannot slide is an illegal move.
     """
 
     away_height = _TOP + _RIM_HEIGHT
-    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 120, "medium": 300, "hard": 450}
+    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 200, "medium": 300, "hard": 450}
 
     def __init__(
         self,
@@ -51,7 +58,9 @@ class SlidingEnv(GameEnv):
         """See `ArmEnv`; `level` is `easy`, `medium` or `hard`. Unseen tiles are larger and in other colours."""
         puzzle = checked_level(level, LEVELS)
         self._shape = (puzzle.rows, puzzle.columns)
-        self._pitch = 0.053 if variant == "unseen" else 0.048
+        self._pitch = (0.062 if level == "easy" else 0.048) * (1.1 if variant == "unseen" else 1.0)
+        self.socket = self._pitch / 2 - 0.005
+        self.play = self.socket - _FINGERS_HALF
         super().__init__(
             spec=self._scene(),
             name="Sliding",
@@ -101,12 +110,12 @@ class SlidingEnv(GameEnv):
             type=_BOX, size=(half, half, _TILE_HEIGHT / 2), material=f"tile{tile}", mass=0.04, contype=1,
             conaffinity=1, friction=(0.2, 0.005, 0.0001),
         )  # fmt: skip
-        middle = _SOCKET + _RIM / 2
+        middle, reach = self.socket + _RIM / 2, self.socket + _RIM
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             body.add_geom(
                 type=_BOX, material=f"tile{tile}", mass=0.002, contype=0, conaffinity=3,
                 pos=(x * middle, y * middle, (_TILE_HEIGHT + _RIM_HEIGHT) / 2),
-                size=(_RIM / 2 if x else _SOCKET + _RIM, _RIM / 2 if y else _SOCKET + _RIM, _RIM_HEIGHT / 2),
+                size=(_RIM / 2 if x else reach, _RIM / 2 if y else reach, _RIM_HEIGHT / 2),
             )  # fmt: skip
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
@@ -118,6 +127,10 @@ class SlidingEnv(GameEnv):
         rows, columns = self._shape
         row, column = divmod(cell, columns)
         return np.array([row - (rows - 1) / 2, column - (columns - 1) / 2]) * self._pitch
+
+    def home_of(self, tile: int) -> Float64[np.ndarray, " 2"]:
+        """Middle of the cell in which a tile lies by the rules, metres."""
+        return self.cell_place(self.state.index(tile))
 
     def tile_place(self, tile: int) -> Float64[np.ndarray, " 2"]:
         """Where a tile is on the board, metres."""
@@ -163,31 +176,32 @@ class SlidingEnv(GameEnv):
 
 
 class SlidingExpert(GameExpert):
-    """Fingertip into the socket, across, out again; a tile left half-way is pushed once more."""
+    """Fingertip into the socket, across, out again; a tile left half-way is pushed on."""
 
     env: SlidingEnv
 
-    def plan(self) -> Iterator[Waypoint]:
-        env = self.env
-        while not env.is_over:
-            yield from self._slide(env.puzzle.shortest(env.state)[0])
+    def decide(self) -> Waypoint:
+        env, following = self.env, self.solution()[0]
+        for tile in env.state:
+            if tile not in (GAP, following) and self._is_in_socket(tile):
+                home = env.home_of(tile)
+                if np.abs(env.tile_place(tile) - home).max() > _IN_PLACE:
+                    return self._push(tile, home)
+        return self.slide(following)
 
-    def _slide(self, tile: int) -> Iterator[Waypoint]:
-        env, state = self.env, self.env.state
-        goal = env.cell_place(state.index(GAP))
-        way = goal - env.cell_place(state.index(tile))
-        way /= np.linalg.norm(way)
-        aim = env.tile_place(tile) + self.rng.normal(scale=0.001, size=2)
-        high, low = _TOP + _RIM_HEIGHT + _CLEAR + FINGERTIP, _TOP + 0.003 + FINGERTIP
-        yield Waypoint(env.on_board(aim, high), HAND_YAW, grip=-1, tolerance=0.006)
-        yield Waypoint(env.on_board(aim, low), HAND_YAW, grip=-1, tolerance=0.006, max_steps=6, is_exact=True)
-        beyond = goal + way * (_SOCKET - 0.010)
-        yield Waypoint(
-            env.on_board(beyond, low), HAND_YAW, grip=-1, max_steps=12, is_exact=True,
-            until=lambda: bool(np.abs(env.tile_place(tile) - goal).max() < 1.5 * _GAP_WIDTH),
-        )  # fmt: skip
-        here = env.from_board(env.hand_position)
-        yield Waypoint(
-            env.on_board(here[:2], high), HAND_YAW, grip=-1, max_steps=8, is_exact=True,
-            until=lambda: bool(env.hand_position[2] > _TOP + _RIM_HEIGHT + FINGERTIP),
-        )  # fmt: skip
+    def slide(self, tile: int) -> Waypoint:
+        """One env step of moving a tile into the gap."""
+        env = self.env
+        if self._is_in_socket(tile):
+            return self._push(tile, env.cell_place(env.state.index(GAP)))
+        return self.push_down(env.tile_place(tile), _HIGH, _LOW, tolerance=0.5 * env.play)
+
+    def _push(self, tile: int, goal: Float64[np.ndarray, " 2"]) -> Waypoint:
+        env = self.env
+        way = goal - env.tile_place(tile)
+        way *= np.abs(way) == np.abs(way).max()
+        return self.go(goal + np.sign(way) * (env.play + _PRESS), _LOW)
+
+    def _is_in_socket(self, tile: int) -> bool:
+        is_low = self.hand()[2] < _LOW + 0.5 * _RIM_HEIGHT
+        return bool(is_low) and self.is_over(self.env.tile_place(tile), self.env.socket)

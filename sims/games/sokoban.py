@@ -2,7 +2,8 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Sokoban under the arm's hand: free boxes on a floor with walls, pushed by the closed fingers onto the goals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import mujoco
@@ -12,17 +13,19 @@ from jaxtyping import Float64
 from sims.arm_expert import Waypoint
 from sims.arm_looks import draw_colour
 from sims.base import Policy
-from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, HAND_YAW, board_scene
+from sims.games.board_parts import BOARD_HEIGHT, FINGERTIP, board_scene
 from sims.games.expert import GameExpert
 from sims.games.game_env import GameEnv, checked_level
 from sims.games.sokoban_rules import LEVELS, STEPS, Push, Store
 
-_BOX_HALF = 0.017
 _WALL_HEIGHT = 0.022
 _FLOOR = BOARD_HEIGHT
-_CLEAR = 0.012  # metres that the fingertips pass over boxes and walls
-_PUSH_HEIGHT = 0.010  # metres of the fingertips over the floor while they push
-_FINGERS_HALF = {0: 0.012, 1: 0.010}  # metres, along x and along y, of the closed fingers
+_CLEAR = 0.02  # metres that the fingertips pass over boxes
+_LOW = _FLOOR + 0.01 + FINGERTIP  # metres, of the hand while it pushes
+_FINGERS_HALF = (0.012, 0.010)  # metres, along x and along y, of the closed fingers
+_ROOM = 0.014  # metres between the fingers and the box that they come down behind
+_PRESS = 0.003  # metres that the hand aims beyond the side that it pushes
+_IN_PLACE = 0.004  # metres off the middle of its cell up to which a box is not pushed on
 _ARRIVED = 0.22  # share of the pitch within which a box stands on a cell
 _UPRIGHT = 0.95
 _UNUSED = (0.0, 0.0, -0.3)  # inside the table's foot, where walls go that this warehouse has not
@@ -34,10 +37,13 @@ class SokobanEnv(GameEnv):
 
     A box that went anywhere else, was carried, dragged, toppled or pushed by another box is an illegal move and ends
     the game, for a warehouse keeper has no other way to touch boxes. A box in a corner is lost for good.
+
+    Attributes:
+        box_half: half the side of a box, metres.
+        cells: where each box stands by the rules.
     """
 
-    away_height = _FLOOR + 2 * _BOX_HALF
-    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 120, "medium": 250, "hard": 450}
+    max_env_steps_of: ClassVar[dict[str, int]] = {"easy": 200, "medium": 250, "hard": 450}
 
     def __init__(
         self,
@@ -51,7 +57,9 @@ class SokobanEnv(GameEnv):
         """See `ArmEnv`; `level` is `easy`, `medium` or `hard`. Unseen floors are larger and in other colours."""
         puzzle = checked_level(level, LEVELS)
         self._size = puzzle.size
-        self._pitch = 0.051 if variant == "unseen" else 0.047
+        pitch, self.box_half = (0.06, 0.022) if level == "easy" else (0.047, 0.017)
+        self._pitch = pitch * (1.085 if variant == "unseen" else 1.0)
+        self.away_height = _FLOOR + 2 * self.box_half
         super().__init__(
             spec=self._scene(puzzle.num_boxes, puzzle.num_walls),
             name="Sokoban",
@@ -65,7 +73,7 @@ class SokobanEnv(GameEnv):
             render_mode=render_mode,
         )
         self._box_address = [self.model.joint(f"box{box}").qposadr[0] for box in range(puzzle.num_boxes)]
-        self._cells: list[int] = []
+        self.cells: list[int] = []
 
     def _scene(self, num_boxes: int, num_walls: int) -> mujoco.MjSpec:
         half = self._size * self._pitch / 2
@@ -95,7 +103,7 @@ class SokobanEnv(GameEnv):
         body = world.add_body(name=f"piece{number}", pos=(0.5, 0, 0.1))
         body.add_joint(name=f"box{number}", type=mujoco.mjtJoint.mjJNT_FREE)
         body.add_geom(
-            type=_SHAPE.mjGEOM_BOX, size=(_BOX_HALF,) * 3, material="box", mass=0.08, friction=(0.5, 0.005, 0.0001),
+            type=_SHAPE.mjGEOM_BOX, size=(self.box_half,) * 3, material="box", mass=0.08, friction=(0.5, 0.005, 0.0001),
             condim=4, priority=1,
         )  # fmt: skip
 
@@ -110,7 +118,7 @@ class SokobanEnv(GameEnv):
 
     def box_at(self, cell: int) -> int:
         """The number of the box that stands on a cell."""
-        return self._cells.index(cell)
+        return self.cells.index(cell)
 
     def _draw_game(self, rng: np.random.Generator) -> None:
         self.state = self.puzzle.draw(rng)
@@ -118,10 +126,10 @@ class SokobanEnv(GameEnv):
         self._place("wall", sorted(self.state.walls), _FLOOR + _WALL_HEIGHT / 2)
         self._place("goal", sorted(self.state.goals), _FLOOR + 0.0005)
         mujoco.mj_kinematics(self.model, self.data)
-        self._cells = [int(cell) for cell in rng.permutation(sorted(self.state.boxes))]
-        for address, cell in zip(self._box_address, self._cells, strict=True):
+        self.cells = [int(cell) for cell in rng.permutation(sorted(self.state.boxes))]
+        for address, cell in zip(self._box_address, self.cells, strict=True):
             turn = rng.uniform(-0.03, 0.03)
-            place = self.on_board(self.cell_place(cell), _FLOOR + _BOX_HALF)
+            place = self.on_board(self.cell_place(cell), _FLOOR + self.box_half)
             self.data.qpos[address : address + 7] = *place, np.cos(turn / 2), 0, 0, np.sin(turn / 2)
         self._rest_hand(rng, _FLOOR + 0.09)
 
@@ -137,15 +145,15 @@ class SokobanEnv(GameEnv):
             self.model.body_pos[self.model.body(f"{name}{number}").id] = *self.cell_place(cell), height
 
     def _read_board(self) -> None:
-        for box, cell in enumerate(self._cells):
+        for box, cell in enumerate(self.cells):
             place = self.piece_position(box)
             is_upright = np.abs(self.data.xmat[self.model.body(f"piece{box}").id]).reshape(3, 3)[2].max() > _UPRIGHT
-            if not is_upright or place[2] > _FLOOR + 1.7 * _BOX_HALF:
+            if not is_upright or place[2] > _FLOOR + 1.7 * self.box_half:
                 self._break_rule(ends_game=True)
                 return
             reached = self._cell_of(place)
             if reached not in (None, cell):
-                self._cells[box] = reached
+                self.cells[box] = reached
                 self._judge_push(cell, reached, place)
             if self.is_over:
                 return
@@ -155,7 +163,7 @@ class SokobanEnv(GameEnv):
         (row, column), (row_before, column_before) = divmod(reached, self._size), divmod(cell, self._size)
         step = (row - row_before, column - column_before)
         push = Push(cell, step)
-        behind = float((self.from_board(self.hand_position) - place)[:2] @ np.array(step)) < -0.8 * _BOX_HALF
+        behind = float((self.from_board(self.hand_position) - place)[:2] @ np.array(step)) < -0.8 * self.box_half
         if step in STEPS and behind and self.puzzle.refusal(self.state, push) is None:
             self._move(push)
         else:
@@ -170,52 +178,56 @@ class SokobanEnv(GameEnv):
         return int(nearest[0]) * self._size + int(nearest[1])
 
     def _can_move(self, piece: int) -> bool:
-        return any(push.box == self._cells[piece] for push in self.puzzle.legal_moves(self.state))
+        return any(push.box == self.cells[piece] for push in self.puzzle.legal_moves(self.state))
 
     def _get_board(self) -> Float64[np.ndarray, " board"]:
-        return np.array(self._cells, np.float64)
+        return np.array(self.cells, np.float64)
 
     def _set_board(self, numbers: Float64[np.ndarray, " padded"]) -> None:
-        self._cells = [int(number) for number in numbers[: len(self._cells)]]
-        self.state = Store(self.state.walls, self.state.goals, frozenset(self._cells))
+        self.cells = [int(number) for number in numbers[: len(self.cells)]]
+        self.state = Store(self.state.walls, self.state.goals, frozenset(self.cells))
 
 
 class SokobanExpert(GameExpert):
-    """Down behind a box, forward until it stands on its cell, up; a box that has come off the middle is led back."""
+    """Down behind a box, forward until it stands in the middle of its cell, up."""
 
     env: SokobanEnv
 
-    def plan(self) -> Iterator[Waypoint]:
+    def decide(self) -> Waypoint:
         env = self.env
-        while not env.is_over:
-            pushes = env.puzzle.shortest(env.state)
-            yield from self._push(pushes)
+        for box, cell in enumerate(env.cells):
+            off = env.cell_place(cell) - env.piece_position(box)[:2]
+            for step in STEPS:
+                if off @ step > _IN_PLACE and self._is_behind(box, step):
+                    return self.push(box, step, cell)
+        push = self.solution()[0]
+        return self.push(env.box_at(push.box), push.step, env.puzzle.cell(push.box, push.step))
 
-    def _push(self, pushes: list[Push]) -> Iterator[Waypoint]:
-        """The first push, and those that only go on with it."""
-        env, first = self.env, pushes[0]
-        box, step = env.box_at(first.box), np.array(first.step)
-        goal_cell = env.puzzle.cell(first.box, first.step)
-        for push in pushes[1:]:
-            if push != Push(goal_cell, first.step):
-                break
-            goal_cell = env.puzzle.cell(goal_cell, first.step)
-        axis = int(np.flatnonzero(step)[0])
-        reach = _BOX_HALF + _FINGERS_HALF[axis]
-        place = env.piece_position(box)[:2]
-        behind = place - step * (reach + 0.007) + self.rng.normal(scale=0.001, size=2)
-        goal = env.cell_place(goal_cell)
-        end = goal - step * reach
-        end[1 - axis] = behind[1 - axis] = place[1 - axis]
-        high, low = _FLOOR + 2 * _BOX_HALF + _CLEAR + FINGERTIP, _FLOOR + _PUSH_HEIGHT + FINGERTIP
-        yield Waypoint(env.on_board(behind, high), HAND_YAW, grip=-1, tolerance=0.006)
-        yield Waypoint(env.on_board(behind, low), HAND_YAW, grip=-1, tolerance=0.006, max_steps=6, is_exact=True)
-        yield Waypoint(
-            env.on_board(end, low), HAND_YAW, grip=-1, speed=0.7, max_steps=30, is_exact=True, tolerance=0.002,
-            until=lambda: env.is_over or abs(env.piece_position(box)[axis] - goal[axis]) < 0.003,
-        )  # fmt: skip
-        here = env.from_board(env.hand_position) - 0.01 * np.append(step, 0)
-        yield Waypoint(
-            env.on_board(here[:2], high), HAND_YAW, grip=-1, max_steps=8, is_exact=True,
-            until=lambda: bool(env.hand_position[2] > _FLOOR + 2 * _BOX_HALF + FINGERTIP + 0.005),
-        )  # fmt: skip
+    def push(self, box: int, step: tuple[int, int], cell: int) -> Waypoint:
+        """One env step of pushing a box one way until it stands on a cell."""
+        env, way = self.env, np.array(step)
+        place, goal = env.piece_position(box)[:2], env.cell_place(cell)
+        reach, across = env.box_half + _FINGERS_HALF[step[0] == 0], way == 0
+        if self._is_behind(box, step):
+            end = goal - way * (reach - _PRESS)
+            return self.go(np.where(across, place, end), _LOW, speed=0.7)
+        behind = place - way * (reach + _ROOM)
+        if self.is_over(behind, 0.5 * _ROOM):
+            return self.go(behind, _LOW)
+        over = self.go_over(behind, env.away_height + _CLEAR + FINGERTIP)
+        return over if self.hand()[2] > _LOW + _ROOM else self._leave(over)
+
+    def _is_behind(self, box: int, step: tuple[int, int]) -> bool:
+        """Whether the hand is down and at one side of a box."""
+        x, y = (self.hand() - self.env.piece_position(box))[:2]
+        back, aside = (-x * step[0], y) if step[0] else (-y * step[1], x)
+        reach = self.env.box_half + _FINGERS_HALF[step[0] == 0]
+        is_low = self.hand()[2] < _LOW + 0.5 * _ROOM
+        return bool(is_low and -0.5 * _ROOM < back - reach < 2 * _ROOM and abs(aside) < _ROOM)
+
+    def _leave(self, up: Waypoint) -> Waypoint:
+        """Off the box that was pushed, on the way up: fingers that rub along it tilt it."""
+        env, hand = self.env, self.hand()[:2]
+        near = min((hand - env.piece_position(box)[:2] for box in range(len(env.cells))), key=np.linalg.norm)
+        off = np.where(np.abs(near) == np.abs(near).max(), np.sign(near), 0) * _ROOM
+        return replace(up, place=np.asarray(up.place) + np.append(off, 0))

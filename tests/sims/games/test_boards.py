@@ -232,8 +232,8 @@ def test_hanoi_a_larger_plate_on_a_smaller_one_loses_the_game():
             break
 
     class Rulebreaker(HanoiExpert):
-        def plan(self):
-            yield from self._carry(1, env.state.places[0])
+        def decide(self):
+            return self.carry(1, env.state.places[0])
 
     before = env.state
     metrics = play(env, Rulebreaker(env), steps=80)
@@ -249,7 +249,7 @@ def test_hanoi_carrying_two_plates_at_once_loses_the_game():
         if env.state.places[0] == env.state.places[1]:
             break
     other = (env.state.places[0] + 1) % 3
-    metrics = follow(env, lambda script: script._carry(1, other), steps=60)["metrics"]
+    metrics = follow(env, lambda script: (script.carry(1, other) for _ in itertools.count()), steps=90)["metrics"]
     assert abs(env.piece_position(0)[1] - env.place_of(other)[1]) < 0.03, "the plate on top did not come along"
     assert metrics["illegal_moves"] == metrics["lost"] == 1
     assert metrics["moves"] == 0
@@ -260,7 +260,15 @@ def test_hanoi_a_plate_put_back_is_no_move_but_a_failed_attempt():
     env.reset(seed=0)
     place = env.state.places[0]
     before = env.state
-    metrics = follow(env, lambda script: script._carry(0, place), steps=50)["metrics"]
+
+    def lift_and_put_back(script):
+        height = env.piece_position(0)[2]
+        while env.piece_position(0)[2] < height + 0.03:
+            yield script.carry(0, (place + 1) % 3)
+        while True:
+            yield script.carry(0, place)
+
+    metrics = follow(env, lift_and_put_back, steps=100)["metrics"]
     assert env.state == before
     assert metrics["moves"] == metrics["illegal_moves"] == 0
     assert metrics["motor_failures"] == 1
@@ -271,10 +279,10 @@ def test_sokoban_a_box_pushed_into_a_corner_loses_the_game():
     env.reset(seed=0)
 
     class Careless(SokobanExpert):
-        def plan(self):
-            while not env.is_over:
-                pushes = env.puzzle.legal_moves(env.state)
-                yield from self._push([next((push for push in pushes if push.step == (1, 0)), pushes[0])])
+        def decide(self):
+            pushes = env.puzzle.legal_moves(env.state)
+            box, step = next((push for push in pushes if push.step == (1, 0)), pushes[0])
+            return self.push(env.box_at(box), step, env.puzzle.cell(box, step))
 
     metrics = play(env, Careless(env))
     assert metrics["lost"] == 1
