@@ -9,6 +9,8 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 from unified.training.callbacks.cpu_timer import CpuTimer
 from unified.training.progress import run_progress
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore:.*does not have many workers")
+
 
 class Busy(BoringModel):
     """Every step takes 40 ms, by computing or by waiting."""
@@ -30,8 +32,8 @@ class Busy(BoringModel):
 def fit(model, tmp_path, max_steps):
     timer = CpuTimer("00:00:00:01")
     trainer = pl.Trainer(
-        max_steps=max_steps, max_epochs=-1, callbacks=[timer], accelerator="cpu", logger=False, default_root_dir=tmp_path,
-        enable_checkpointing=False, enable_progress_bar=False, limit_val_batches=0,
+        max_steps=max_steps, max_epochs=-1, callbacks=[timer], accelerator="cpu", default_root_dir=tmp_path,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, limit_val_batches=0,
     )  # fmt: skip
     trainer.fit(model)
     return trainer, timer
