@@ -52,7 +52,6 @@ class ObservationEncoder(nn.Module):
         self.keypoints = Keypoints(2 * width, keypoints, dim) if keypoints else None
         step = patch_size // SHRINK
         self.stem = nn.Conv2d(2 * width, dim, step, step) if keypoints else _stem(channels, width, dim, patch_size)
-        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         bodies = spec.embodiments
         self.normalizer = Normalizer([body.proprio_dim for body in bodies], spec.proprio_dim)
         self.proprio_linear = EmbodimentLinear(len(bodies), spec.proprio_dim, dim)
@@ -76,7 +75,7 @@ class ObservationEncoder(nn.Module):
     def forward(self, observation: Observation) -> dict[str, Tensor]:
         """Tokens by segment name, and "now": the last observed step's picture tokens (batch camera token dim)."""
         images = torch.zeros_like(observation.images) if self.is_blind else observation.images
-        fine = self.trunk(images.flatten(0, 2).contiguous(memory_format=torch.channels_last))
+        fine = self.trunk(images.flatten(0, 2))
         features = self.stem(fine)
         tokens = features.flatten(2).transpose(1, 2).reshape(*images.shape[:3], -1, features.shape[1])
         shown = observation.proprio if self.proprio_history else observation.proprio[:, -1:]
