@@ -1,7 +1,5 @@
 """Pictures moved by a few pixels: the same is to be done wherever it is seen; mirrored: the opposite is to be done.
 
-And in other colours: what matters is which things look alike.
-
 Source: the random shifts of DrQ (Kostrikov et al. 2020), edges repeated; mirrored pictures with negated steering as in
 "End to End Learning for Self-Driving Cars" and its many followers.
 """
@@ -43,24 +41,6 @@ def shift(
     # Indexed dimensions come first: batch camera height width, then time channel.
     moved = images.movedim((2, 3), (4, 5))[sample, camera, rows[..., :, None], columns[..., None, :]]
     return moved.movedim((4, 5), (2, 3)).contiguous()
-
-
-def draw_tints(num_rows: int, max_turn: float, generator: torch.Generator) -> Float[Tensor, " row 3 3"]:
-    """Rotations of the colour space about its grey axis, by up to `max_turn` turns of the hue either way."""
-    turn = (2 * torch.rand(num_rows, generator=generator, device=generator.device) - 1) * max_turn * 2 * torch.pi
-    across = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]], device=turn.device) / 3**0.5
-    cos, sin = turn.cos()[:, None, None], turn.sin()[:, None, None]
-    return cos * torch.eye(3, device=turn.device) + (1 - cos) / 3 + sin * across
-
-
-def tint_pictures(batch: Batch, tints: Float[Tensor, " batch 3 3"]) -> Batch:
-    """Turn the hue of all that a row shows, observed and future frames alike."""
-
-    def tinted(images: Tensor) -> Tensor:
-        return torch.einsum("nij,nctjhw->nctihw", tints.to(images.dtype), images).clamp(-1, 1)
-
-    observation = replace(batch.observation, images=tinted(batch.observation.images))
-    return replace(batch, observation=observation, video=None if batch.video is None else tinted(batch.video))
 
 
 def mirror(batch: Batch, rows: Bool[Tensor, " batch"], actions: Sequence[int]) -> Batch:

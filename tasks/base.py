@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tasks.augmentation import draw_shifts, draw_tints, mirror, shift_pictures, tint_pictures
+from tasks.augmentation import draw_shifts, mirror, shift_pictures
 from tasks.metrics import METRICS, Metric
 from tasks.mixing import interleave, move_play, passes_of, shares_of
 from unified.batch import Batch
@@ -26,7 +26,6 @@ from unified.training.schedule import ProgressSchedule, Schedule
 VALIDATION_SEED = 1_000_003
 SHIFT_SEED = 1_000_033
 MIRROR_SEED = 1_000_037
-TINT_SEED = 1_000_039
 
 
 class GenerativeTask(pl.LightningModule):
@@ -43,7 +42,6 @@ class GenerativeTask(pl.LightningModule):
         optimizer: `Muon` or `AdamW`, with their options.
         schedule: of the learning rate.
         shift_pixels: while training, what each camera shows is moved by up to so many pixels, see `tasks.augmentation`.
-        turn_hues: while training, the hue of all that a row shows is turned by up to so many turns of the colour circle.
         mirror_actions: while training, every second row's pictures are mirrored and the signs of these actions changed;
             empty: never.
         seed: of everything drawn in a step.
@@ -63,7 +61,6 @@ class GenerativeTask(pl.LightningModule):
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule = Schedule(),  # noqa: B008 - frozen
         shift_pixels: int = 0,
-        turn_hues: float = 0.0,
         mirror_actions: Sequence[int] = (),
         seed: int = 0,
     ):
@@ -73,7 +70,7 @@ class GenerativeTask(pl.LightningModule):
         self.loss_weights = loss_weights or {}
         self.optimizer_factory = optimizer or Muon()
         self.schedule, self.seed = schedule, seed
-        self.shift_pixels, self.turn_hues, self.mirror_actions = shift_pixels, turn_hues, tuple(mirror_actions)
+        self.shift_pixels, self.mirror_actions = shift_pixels, tuple(mirror_actions)
         self._shares = shares_of(queries)
         self._passes = passes_of(list(self.queries.values()))
         self._pattern: Tensor | None = None
@@ -91,7 +88,6 @@ class GenerativeTask(pl.LightningModule):
             "optimizer": describe(self.optimizer_factory),
             "schedule": dataclasses.asdict(schedule),
             "shift_pixels": shift_pixels,
-            "turn_hues": turn_hues,
             "mirror_actions": list(mirror_actions),
             "seed": seed,
         }
@@ -100,8 +96,6 @@ class GenerativeTask(pl.LightningModule):
     def _check(self, config: ModelConfig, queries: Mapping[str, float]) -> None:
         if self.shift_pixels < 0:
             raise UserError(f"shift_pixels must be 0 (no shifts) or more, got {self.shift_pixels}.")
-        if not 0 <= self.turn_hues <= 0.5:
-            raise UserError(f"turn_hues must be from 0 (colours stay) to 0.5 (any hue), got {self.turn_hues}.")
         for name, share in queries.items():
             if share <= 0:
                 raise UserError(f"queries.{name} is a share of the batch and must be above 0, got {share}.")
@@ -128,9 +122,6 @@ class GenerativeTask(pl.LightningModule):
             generator = self._generator(SHIFT_SEED, self.global_step, micro_step)
             shifts = draw_shifts(num_rows, batch.observation.images.shape[1], self.shift_pixels, generator)
             batch = shift_pictures(batch, shifts[rows.to(self.device)])
-        if self.turn_hues:
-            tints = draw_tints(num_rows, self.turn_hues, self._generator(TINT_SEED, self.global_step, micro_step))
-            batch = tint_pictures(batch, tints[rows.to(self.device)])
         if self.mirror_actions:
             generator = self._generator(MIRROR_SEED, self.global_step, micro_step)
             is_mirrored = torch.rand(num_rows, generator=generator, device=generator.device) < 0.5
