@@ -43,7 +43,7 @@ class ClothCoverEnv(ClothEnv):
         self._outline = np.concatenate([share * self._outline_radius * ring for share in (0.3, 0.65, 1.0)])
 
     def _make_scene(self, variant: str) -> mujoco.MjSpec:
-        spec = near_table()
+        spec = near_table(width=0.42)
         spec.add_material(name="thing", specular=0.1)
         body = spec.worldbody.add_body(name="thing", pos=(0, 0, 0.5))
         body.add_freejoint(name="thing")
@@ -63,8 +63,16 @@ class ClothCoverEnv(ClothEnv):
         thing = self._draw_place(rng, 0.03, aside=side * 0.11)
         cloth = self._draw_place(rng, 0.02, aside=-side * 0.105)
         self.data.qpos[self._thing_qpos : self._thing_qpos + 3] = *thing, self._height / 2 + 0.001
-        self.cloth.place(self.data, self._flat(cloth, np.pi / 4 + rng.uniform(-0.3, 0.3)))
+        vertices = self._flat(cloth, np.pi / 4 + rng.uniform(-0.3, 0.3))
+        self.cloth.place(self.data, vertices)
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.22]))
+        self._mark(self.corner_towards_thing(vertices), rng)
+
+    def corner_towards_thing(self, vertices: np.ndarray) -> int:
+        """The corner of the cloth that is furthest on the way from its middle to the object."""
+        corners, middle = np.array(self.cloth.cloth.corners), vertices[:, :2].mean(axis=0)
+        ahead = (vertices[corners, :2] - middle) @ (self.thing_position()[:2] - middle)
+        return int(corners[ahead.argmax()])
 
     def thing_position(self) -> np.ndarray:
         """Middle of the object, metres."""
@@ -95,10 +103,8 @@ class _Expert(SteadyExpert):
         for _ in range(6):
             vertices, thing = env.cloth.vertices(env.data), env.thing_position()
             way = thing[:2] - vertices[:, :2].mean(axis=0)
-            corners = np.array(env.cloth.cloth.corners)
-            ahead = (vertices[corners, :2] - vertices[:, :2].mean(axis=0)) @ way
-            corner = int(corners[ahead.argmax()])
-            yield from corner_pinch(env, env.cloth, corner)
+            corner = env.corner_towards_thing(vertices)
+            yield from corner_pinch(env, env.cloth, corner, outside=-0.004)
             if env.cloth.vertices(env.data)[corner][2] > 0.03:
                 yield from self._draw_over(corner, way / np.linalg.norm(way))
             yield from let_go(env)

@@ -16,7 +16,7 @@ from sims.deformable.moves import SteadyExpert, corner_pinch, let_go
 
 
 class ClothFoldEnv(ClothEnv):
-    """A spread cloth; done when one half lies on the other along a diagonal.
+    """A spread cloth with a marked corner; done when one half lies on the other along a diagonal.
 
     Success: the vertices of the two halves lie within `MAX_FOLD_ERROR` metres of each other on average, seen from
     above; the cloth covers at most `MAX_AREA` of its flat area; and it lies on the table, let go.
@@ -38,6 +38,7 @@ class ClothFoldEnv(ClothEnv):
         self._draw_surroundings(rng)
         self.cloth.place(self.data, self._flat(self._draw_place(rng, 0.05), rng.uniform(-0.4, 0.4)))
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
+        self._mark(self.cloth.cloth.corners[0], rng)
 
     def fold_error(self) -> float:
         """Mean gap of mirrored vertices for the better of the two diagonals, metres."""

@@ -12,7 +12,9 @@ from jaxtyping import Float
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth, ClothState, add_cloth
 from sims.deformable.scene import DeformableEnv, near_table
-from sims.deformable.textures import add_patterns, dress
+from sims.deformable.textures import add_patterns, dress, mark_colour
+
+_SHOWN, _HIDDEN = 0, 4  # geometry groups; cameras show the first
 
 
 class ClothEnv(DeformableEnv):
@@ -34,6 +36,13 @@ class ClothEnv(DeformableEnv):
     def _draw_surroundings(self, rng: np.random.Generator) -> None:
         super()._draw_surroundings(rng)
         dress(self.model, self.is_unseen, rng)
+
+    def _mark(self, corner: int, rng: np.random.Generator) -> None:
+        """Show one corner, by its vertex, as that which is to be grasped."""
+        for other in self.cloth.cloth.corners:
+            geom = self.model.geom(f"{self.cloth.cloth.name}_{other}")
+            geom.group = _SHOWN if other == corner else _HIDDEN
+            geom.rgba[:3] = mark_colour(rng)
 
     def _flat(self, centre: Sequence[float] | np.ndarray, turn: float) -> Float[np.ndarray, " vertices 3"]:
         """Vertices of the spread cloth at a place, turned by `turn` radians."""

@@ -72,9 +72,12 @@ def let_go(env: DeformableEnv, opening: float = PARTED, rise: float = 0.1) -> It
 
 
 def corner_pinch(
-    env: DeformableEnv, cloth: ClothState, corner: int, opening: float = OPEN, outside: float = 0.0
+    env: DeformableEnv, cloth: ClothState, corner: int, opening: float = OPEN, outside: float = 0.0, turn: float = 0.0
 ) -> Iterator[Waypoint]:
-    """Pinch the corner of a cloth, the fingers on both sides of it and `outside` metres out of it, wherever it lies."""
+    """Pinch the corner of a cloth, the fingers on both sides of it and `outside` metres out of it, wherever it lies.
+
+    `turn`: radians by which the hand is turned from there.
+    """
     outward = cloth.outward(env.data, corner)
 
     def place() -> Float[np.ndarray, " 3"]:
@@ -82,4 +85,4 @@ def corner_pinch(
         tip = max(0.0, vertex[2] - cloth.cloth.radius) + _CLEARANCE
         return np.array([*(vertex[:2] + outside * outward), tip + FINGERTIP])
 
-    return pinch(env, place, lambda: grasp_yaw(float(np.arctan2(outward[1], outward[0]))), opening)
+    return pinch(env, place, lambda: grasp_yaw(float(np.arctan2(outward[1], outward[0])) + turn), opening)

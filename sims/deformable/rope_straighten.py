@@ -16,8 +16,8 @@ from sims.deformable.rope import wandering_line
 from sims.deformable.rope_scene import RopeEnv, pinch_link
 from sims.deformable.scene import near_table
 
-_AHEAD = 0.09  # metres by which the rope begins further from the arm than the middle of the table
-_NEAREST = 0.29  # metres from the arm to which it is drawn
+_AHEAD = 0.13  # metres by which the rope begins further from the arm than the middle of the table
+_NEAREST = 0.27  # metres from the arm to which it is drawn
 
 
 class RopeStraightenEnv(RopeEnv):
@@ -35,7 +35,7 @@ class RopeStraightenEnv(RopeEnv):
         super().__init__("rope-straighten", "Straighten the rope.", variant, **common)
 
     def _make_scene(self, variant: str) -> mujoco.MjSpec:
-        return near_table(width=0.48, ahead=0.04)
+        return near_table(width=0.52, ahead=0.06)
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
