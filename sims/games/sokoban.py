@@ -28,6 +28,7 @@ _PRESS = 0.003  # metres that the hand aims beyond the side that it pushes
 _IN_PLACE = 0.004  # metres off the middle of its cell up to which a box is not pushed on
 _ARRIVED = 0.22  # share of the pitch within which a box stands on a cell
 _UPRIGHT = 0.95
+_FRICTION = (0.5, 0.04, 0.0001)  # of a box on felt, which does not turn when it is pushed beside its middle
 _UNUSED = (0.0, 0.0, -0.3)  # inside the table's foot, where walls go that this warehouse has not
 _SHAPE = mujoco.mjtGeom
 
@@ -103,7 +104,7 @@ class SokobanEnv(GameEnv):
         body = world.add_body(name=f"piece{number}", pos=(0.5, 0, 0.1))
         body.add_joint(name=f"box{number}", type=mujoco.mjtJoint.mjJNT_FREE)
         body.add_geom(
-            type=_SHAPE.mjGEOM_BOX, size=(self.box_half,) * 3, material="box", mass=0.08, friction=(0.5, 0.005, 0.0001),
+            type=_SHAPE.mjGEOM_BOX, size=(self.box_half,) * 3, material="box", mass=0.08, friction=_FRICTION,
             condim=4, priority=1,
         )  # fmt: skip
 
