@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # One thread a process: the suite runs several processes at once, and tiny models gain nothing from more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +19,9 @@ if os.environ.get("UNIFIED_TYPECHECK", "1") != "0":
     from jaxtyping import install_import_hook
 
     install_import_hook(("unified", "decoders", "tasks"), "beartype.beartype")
+
+settings.register_profile("shared", deadline=None)  # on a shared machine any example may take its time
+settings.load_profile("shared")
 
 ROOT = Path(__file__).resolve().parents[1]
 # Half a minute and more each. Begun last, one would run alone while the other processes have nothing left to do.
