@@ -12,7 +12,6 @@ from sims.screen.puzzle import Goal
 
 _GRIPPED = 0.05  # metres between the fingers; the shell is 0.044 wide
 _PRESS_SPEED = 0.15  # share of full speed
-_BRAKING = 0.025  # metres before the end of a drag over which the hand slows down
 _GRAB_REACH = 0.02  # metres by which the hand may be off the mouse and still hold it
 
 
@@ -66,19 +65,13 @@ class ScreenExpert(ArmExpert):
             yield self._switch(False)
 
     def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
-        """As a waypoint wants it, but the height by itself and slowly, so that a press can be seen to be under way.
-
-        What is dragged slows down before its place: let go a step too late, it would lie beside it.
-        """
+        """As a waypoint wants it, but the height by itself and slowly, so that a press can be seen to be under way."""
         action = super()._aim(pace)
         if self._is_holding:
             assert self._waypoint is not None
             height = self._waypoint.target[2]
             rise = (height - self.env.commanded_hand[2]) / MAX_MOVE
             action[2] = np.clip(rise, -_PRESS_SPEED, _PRESS_SPEED)
-            if self.env.mouse.is_pressed:
-                left = np.abs(self._waypoint.target - self.env.commanded_hand[:3])[:2].max()
-                action[:2] *= np.clip(left / _BRAKING, 0.25, 1.0)
         return action
 
     def _switch(self, down: bool) -> Waypoint:
