@@ -208,7 +208,7 @@ class SokobanExpert(GameExpert):
         """One env step of pushing a box one way until it stands on a cell."""
         env, way = self.env, np.array(step)
         place, goal = env.piece_position(box)[:2], env.cell_place(cell)
-        reach, across = env.box_half + _FINGERS_HALF[step[0] == 0], way == 0
+        reach, across = self._reach(step), way == 0
         if self._is_behind(box, step):
             end = goal - way * (reach - _PRESS)
             return self.go(np.where(across, place, end), _LOW, speed=0.7)
@@ -222,9 +222,12 @@ class SokobanExpert(GameExpert):
         """Whether the hand is down and at one side of a box."""
         x, y = (self.hand() - self.env.piece_position(box))[:2]
         back, aside = (-x * step[0], y) if step[0] else (-y * step[1], x)
-        reach = self.env.box_half + _FINGERS_HALF[step[0] == 0]
         is_low = self.hand()[2] < _LOW + 0.5 * _ROOM
-        return bool(is_low and -0.5 * _ROOM < back - reach < 2 * _ROOM and abs(aside) < _ROOM)
+        return bool(is_low and -0.5 * _ROOM < back - self._reach(step) < 2 * _ROOM and abs(aside) < _ROOM)
+
+    def _reach(self, step: tuple[int, int]) -> float:
+        """From the middle of a box to that of the fingers that touch it, metres."""
+        return self.env.box_half + _FINGERS_HALF[step[0] == 0]
 
     def _leave(self, up: Waypoint) -> Waypoint:
         """Off the box that was pushed, on the way up: fingers that rub along it tilt it."""

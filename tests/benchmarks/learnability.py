@@ -56,16 +56,8 @@ def record(args: argparse.Namespace, suite: str) -> None:
     """The demonstrations of a suite."""
     folder = args.output / suite
     if not (folder / "recording.json").exists():
-        options = [
-            "--suite",
-            suite,
-            "--episodes",
-            str(args.demonstrations),
-            "--noise",
-            "0.05",
-            "--shoves",
-            SHOVES[suite],
-        ]
+        disturbed = ["--noise", "0.05", "--shoves", SHOVES[suite]]
+        options = ["--suite", suite, "--episodes", str(args.demonstrations), *disturbed]
         resume = ["--resume"] if folder.exists() else []
         run("record", *options, "--cameras", "main,second", "--output", str(folder), *resume)
 
