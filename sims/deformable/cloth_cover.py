@@ -18,6 +18,7 @@ from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
 from sims.deformable.moves import SteadyExpert, corner_pinch, let_go
 from sims.deformable.scene import near_table
 
+_OVER, _DOWN = 0.13, 0.04  # metres above the table at which the hand crosses the object, and lets go behind it
 _MASS = 0.8  # kilograms: the cloth does not drag it along
 
 
@@ -66,7 +67,7 @@ class ClothCoverEnv(ClothEnv):
         vertices = self._flat(cloth, np.pi / 4 + rng.uniform(-0.3, 0.3))
         self.cloth.place(self.data, vertices)
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.22]))
-        self._mark(self.corner_towards_thing(vertices), rng)
+        self._sew_bead(self.corner_towards_thing(vertices), rng)
 
     def corner_towards_thing(self, vertices: np.ndarray) -> int:
         """The corner of the cloth that is furthest on the way from its middle to the object."""
@@ -106,16 +107,25 @@ class _Expert(SteadyExpert):
             corner = env.corner_towards_thing(vertices)
             yield from corner_pinch(env, env.cloth, corner, outside=-0.004)
             if env.cloth.vertices(env.data)[corner][2] > 0.03:
-                yield from self._draw_over(corner, way / np.linalg.norm(way))
+                yield self._draw_over(corner, way / np.linalg.norm(way))
             yield from let_go(env)
 
-    def _draw_over(self, corner: int, direction: np.ndarray) -> Iterator[Waypoint]:
+    def _draw_over(self, corner: int, direction: np.ndarray) -> Waypoint:
         """High over the object until the cloth's middle is above it, and down behind it."""
         env = self.env
         thing = env.thing_position()[:2]
         reach = env.cloth.cloth.width / np.sqrt(2)
         slip = env.hand_position[:2] - env.cloth.vertices(env.data)[corner][:2]
         end = thing + slip + (reach + 0.01) * direction
-        yield Waypoint(np.array([*(env.hand_position[:2]), 0.13]), grip=-1.0, speed=0.5, tolerance=0.02)
-        yield Waypoint(np.array([*end, 0.13]), grip=-1.0, speed=0.45, is_exact=True, tolerance=0.02, max_steps=40)
-        yield Waypoint(np.array([*end, 0.03]), grip=-1.0, speed=0.5, is_exact=True, max_steps=20)
+
+        def over() -> np.ndarray:
+            hand = env.hand_position
+            off = float(np.linalg.norm(end - hand[:2]))
+            if hand[2] < 0.1 and off > 0.04:  # up first
+                return np.array([*hand[:2], _OVER])
+            return np.array([*end, _OVER if off > 0.025 else _DOWN - 0.02])
+
+        def is_down() -> bool:
+            return bool(env.hand_position[2] < _DOWN and np.linalg.norm(end - env.hand_position[:2]) < 0.04)
+
+        return Waypoint(over, grip=-1.0, speed=0.5, tolerance=0.0, max_steps=80, until=is_down)

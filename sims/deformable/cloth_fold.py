@@ -5,6 +5,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from sims.arm_expert import Waypoint
@@ -12,11 +13,12 @@ from sims.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
 from sims.deformable.cloth_scene import ClothEnv
-from sims.deformable.moves import SteadyExpert, corner_pinch, let_go
+from sims.deformable.moves import SteadyExpert, corner_pinch, funnel, let_go
+from sims.deformable.scene import near_table
 
 
 class ClothFoldEnv(ClothEnv):
-    """A spread cloth with a marked corner; done when one half lies on the other along a diagonal.
+    """A spread cloth with a bead on one corner; done when one half lies on the other along a diagonal.
 
     Success: the vertices of the two halves lie within `MAX_FOLD_ERROR` metres of each other on average, seen from
     above; the cloth covers at most `MAX_AREA` of its flat area; and it lies on the table, let go.
@@ -34,11 +36,14 @@ class ClothFoldEnv(ClothEnv):
         grid = np.arange(count * count).reshape(count, count)
         self._mirrors = [np.stack([grid.ravel(), other.ravel()], 1) for other in (grid.T, grid[::-1, ::-1].T)]
 
+    def _make_scene(self, variant: str) -> mujoco.MjSpec:
+        return near_table(width=0.4)
+
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
         self.cloth.place(self.data, self._flat(self._draw_place(rng, 0.05), rng.uniform(-0.4, 0.4)))
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
-        self._mark(self.cloth.cloth.corners[0], rng)
+        self._sew_bead(self.cloth.cloth.corners[0], rng)
 
     def fold_error(self) -> float:
         """Mean gap of mirrored vertices for the better of the two diagonals, metres."""
@@ -61,24 +66,23 @@ class _Expert(SteadyExpert):
         for _ in range(5):
             vertices = env.cloth.vertices(env.data)
             moved, goal = (vertices[env.cloth.cloth.corners[k]] for k in (0, 2))
-            way = goal[:2] - moved[:2]
-            if np.linalg.norm(way) < 0.02:
+            if np.linalg.norm(goal[:2] - moved[:2]) < 0.02:
                 return
             yield from corner_pinch(env, env.cloth, 0)
             if env.cloth.vertices(env.data)[0][2] > 0.03:
-                yield from self._carry_over(way)
+                yield self._carry_over()
             yield from let_go(env)
 
-    def _carry_over(self, way: np.ndarray) -> Iterator[Waypoint]:
+    def _carry_over(self) -> Waypoint:
         """In an arc to the opposite corner, and down until the cloth lies."""
         env = self.env
 
-        def goal(height: float) -> np.ndarray:
+        def goal() -> np.ndarray:
             vertices = env.cloth.vertices(env.data)
             slip = env.hand_position[:2] - vertices[0][:2]
-            return np.array([*(vertices[env.cloth.cloth.corners[2]][:2] + slip), height])
+            return np.array([*(vertices[env.cloth.cloth.corners[2]][:2] + slip), 0.035])
 
-        middle = np.array([*(env.hand_position[:2] + 0.5 * way), 0.1])
-        yield Waypoint(middle, grip=-1.0, speed=0.6, tolerance=0.02)
-        yield Waypoint(lambda: goal(0.05), grip=-1.0, speed=0.6, max_steps=30)
-        yield Waypoint(lambda: goal(0.03), grip=-1.0, speed=0.4, is_exact=True, max_steps=8)
+        def aside() -> float:
+            return float(np.linalg.norm(goal()[:2] - env.hand_position[:2]))
+
+        return funnel(env, goal, aside, None, -1.0, speed=0.6)

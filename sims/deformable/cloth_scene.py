@@ -15,6 +15,7 @@ from sims.deformable.scene import DeformableEnv, near_table
 from sims.deformable.textures import add_patterns, dress, mark_colour
 
 _SHOWN, _HIDDEN = 0, 4  # geometry groups; cameras show the first
+_BEAD = 0.012  # metres, radius of the bead
 
 
 class ClothEnv(DeformableEnv):
@@ -37,12 +38,15 @@ class ClothEnv(DeformableEnv):
         super()._draw_surroundings(rng)
         dress(self.model, self.is_unseen, rng)
 
-    def _mark(self, corner: int, rng: np.random.Generator) -> None:
-        """Show one corner, by its vertex, as that which is to be grasped."""
+    def _sew_bead(self, corner: int, rng: np.random.Generator) -> None:
+        """Sew a bead to one corner, by its vertex, as that which is to be grasped; the others have none."""
         for other in self.cloth.cloth.corners:
             geom = self.model.geom(f"{self.cloth.cloth.name}_{other}")
-            geom.group = _SHOWN if other == corner else _HIDDEN
-            geom.rgba[:3] = mark_colour(rng)
+            is_bead = other == corner
+            geom.group = _SHOWN if is_bead else _HIDDEN
+            geom.size[0] = geom.rbound[0] = _BEAD if is_bead else self.cloth.cloth.radius
+            if is_bead:
+                geom.rgba[:3] = mark_colour(rng)
 
     def _flat(self, centre: Sequence[float] | np.ndarray, turn: float) -> Float[np.ndarray, " vertices 3"]:
         """Vertices of the spread cloth at a place, turned by `turn` radians."""

@@ -23,12 +23,27 @@ def covered(
 def covered_area(
     vertices: Float[np.ndarray, " vertices 2"], triangles: Int[np.ndarray, " triangles 3"], cell: float = 0.004
 ) -> float:
-    """Area of the union of triangles seen from above, square metres, by counting cells of this width."""
-    low = np.floor(vertices.min(axis=0) / cell)
-    counts = np.ceil(vertices.max(axis=0) / cell) - low
-    xs, ys = (cell * (low[k] + 0.5 + np.arange(int(counts[k]))) for k in range(2))
-    centres = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-    return float(covered(centres, vertices, triangles).sum() * cell * cell)
+    """Area of the union of triangles seen from above, square metres, by counting cells of this width.
+
+    A cell counts if its centre is covered. Row by row of cells: every triangle covers one stretch of a row.
+    """
+    points = vertices / cell
+    low = np.floor(points.min(axis=0))
+    counts = (np.ceil(points.max(axis=0)) - low).astype(int)
+    corners = (points - low - 0.5)[triangles]  # the centre of cell (i, j) is at (i, j)
+    rows = np.arange(counts[1])
+    start, end = corners, np.roll(corners, -1, axis=1)  # edges: triangles, 3, (x, y)
+    rise = (end - start)[..., 1]
+    share = (rows - start[..., 1, None]) / np.where(rise == 0, 1.0, rise)[..., None]
+    is_met = (share >= 0) & (share <= 1) & (rise != 0)[..., None]
+    crossing = start[..., 0, None] + share * (end - start)[..., 0, None]
+    left = np.ceil(np.where(is_met, crossing, np.inf).min(axis=1) - 1e-6)
+    right = np.floor(np.where(is_met, crossing, -np.inf).max(axis=1) + 1e-6)
+    triangle, row = np.nonzero(left <= right)
+    steps = np.zeros((counts[1], counts[0] + 1), int)
+    np.add.at(steps, (row, left[triangle, row].astype(int)), 1)
+    np.add.at(steps, (row, right[triangle, row].astype(int) + 1), -1)
+    return float((np.cumsum(steps, axis=1) > 0).sum() * cell * cell)
 
 
 def distance_to_polyline(

@@ -16,6 +16,7 @@ CLOSE_STEPS = 5
 _CLEARANCE = 0.004  # of the tips above what they must not press on
 _APPROACH = 0.08
 _ALIGNED, _FUNNEL = 0.008, 0.04  # metres aside below which the hand goes all the way down, and over which it descends
+_THROUGH = 0.01  # metres by which the hand aims below where it acts, so that it passes there instead of stopping short
 _TURN_METRES = 0.04  # metres aside that a radian of wrong yaw counts as
 _GAIN = 0.4  # share of the way to a waypoint that one action goes, once it is near
 
@@ -52,16 +53,34 @@ def pinch(
     """
     turn = yaw()
 
-    def down() -> Float[np.ndarray, " 3"]:
-        goal = place()
-        aside = float(np.linalg.norm(env.hand_position[:2] - goal[:2])) + _TURN_METRES * abs(turn - env.hand_yaw)
-        return goal + np.array([0, 0, _APPROACH * np.clip((aside - _ALIGNED) / _FUNNEL, 0, 1)])
+    def aside() -> float:
+        way = env.hand_position[:2] - place()[:2]
+        return float(np.linalg.norm(way)) + _TURN_METRES * abs(turn - env.hand_yaw)
 
-    yield Waypoint(down, turn, opening, tolerance=0.006, is_exact=True, max_steps=80)
+    yield funnel(env, place, aside, turn, opening)
     goal = place()
     yield Waypoint(goal, turn, -1.0, tolerance=0.02, wait=CLOSE_STEPS, is_exact=True, max_steps=CLOSE_STEPS + 2)
     if lift:
         yield Waypoint(goal + np.array([0, 0, lift]), turn, -1.0, speed, tolerance=0.01, max_steps=20)
+
+
+def funnel(
+    env: DeformableEnv,
+    place: Callable[[], Float[np.ndarray, " 3"]],
+    aside: Callable[[], float],
+    yaw: float | None,
+    grip: float,
+    speed: float = 1.0,
+) -> Waypoint:
+    """Down to a place, the nearer to its vertical the lower; done when the hand passes the place's height there."""
+
+    def down() -> Float[np.ndarray, " 3"]:
+        return place() + np.array([0, 0, _APPROACH * np.clip((aside() - _ALIGNED) / _FUNNEL, 0, 1) - _THROUGH])
+
+    def is_there() -> bool:
+        return bool(aside() < 2 * _ALIGNED and env.hand_position[2] < place()[2] + 0.003)
+
+    return Waypoint(down, yaw, grip, speed, tolerance=0.0, is_exact=True, max_steps=80, until=is_there)
 
 
 def let_go(env: DeformableEnv, opening: float = PARTED, rise: float = 0.1) -> Iterator[Waypoint]:

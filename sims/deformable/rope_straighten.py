@@ -16,26 +16,26 @@ from sims.deformable.rope import wandering_line
 from sims.deformable.rope_scene import RopeEnv, pinch_link
 from sims.deformable.scene import near_table
 
-_AHEAD = 0.13  # metres by which the rope begins further from the arm than the middle of the table
-_NEAREST = 0.27  # metres from the arm to which it is drawn
+_AHEAD = 0.09  # metres by which the rope begins further from the arm than the middle of the table
+_NEAREST = 0.29  # metres from the arm to which its tip is drawn
 
 
 class RopeStraightenEnv(RopeEnv):
     """A rope in a random bend, its tip towards the arm; done when it lies straight.
 
-    Success: its ends are at least `MIN_CHORD` of its length apart, no point is further than `MAX_BOW` metres from the
-    line between them, and it lies on the table, let go.
+    Success: its ends are at least `MIN_CHORD` of its length apart, no point is further than `MAX_BOW` metres, the
+    rope's own thickness, from the line between them, and it lies on the table, let go.
     """
 
     MIN_CHORD = 0.96
-    MAX_BOW = 0.015
+    MAX_BOW = 0.02
 
     def __init__(self, variant: str = "train", **common: Any):
         """See `ArmEnv` for the arguments."""
         super().__init__("rope-straighten", "Straighten the rope.", variant, **common)
 
     def _make_scene(self, variant: str) -> mujoco.MjSpec:
-        return near_table(width=0.52, ahead=0.06)
+        return near_table(width=0.48, ahead=0.04)
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
@@ -75,19 +75,23 @@ class _Expert(SteadyExpert):
     def plan(self) -> Iterator[Waypoint]:
         env = self.env
         last = env.rope.rope.links - 2  # the fingers are as wide as a link and slip off the very end
-        for turn in range(8):
-            held = (last, 1)[turn % 2]
+        for _ in range(8):
+            is_near = env.line()[-1][0] < _NEAREST + 0.03
+            held, end = (1, 0.7) if is_near else (last, _NEAREST)
             yield from pinch_link(env, held)
             if env.is_held(held):
-                yield from self._draw(_NEAREST if held == last else 0.7)
+                yield from self._draw(end)
             yield from let_go(env, rise=0.08)
 
     def _draw(self, end: float) -> Iterator[Waypoint]:
         """Straight to or from the arm; the rest of the rope follows in a line."""
         env = self.env
-        height = env.hand_position[2]
+        height, way = env.hand_position[2], np.sign(end - env.hand_position[0])
 
         def goal() -> np.ndarray:
-            return np.array([end, env.hand_position[1], height])
+            return np.array([end + 0.02 * way, env.hand_position[1], height])
 
-        yield Waypoint(goal, 0.0, -1.0, speed=0.6, max_steps=60)
+        def is_there() -> bool:
+            return way * (env.hand_position[0] - end) > 0
+
+        yield Waypoint(goal, 0.0, -1.0, speed=0.6, max_steps=60, until=is_there)

@@ -20,6 +20,8 @@ from sims.deformable.scene import near_table
 _PIECES = 12
 _WIRE = 0.004
 _UP = np.array([0.0, 0.0, 1.0])
+_CLEAR = 0.03  # metres from the ring's axis within which the rope's end is lowered
+_DEPTH = 0.13  # metres by which it is lowered
 
 
 class RopeThreadEnv(RopeEnv):
@@ -34,7 +36,7 @@ class RopeThreadEnv(RopeEnv):
 
     def __init__(self, variant: str = "train", **common: Any):
         """See `ArmEnv` for the arguments."""
-        self._radius, self._height = (0.028, 0.09) if variant == "unseen" else (0.03, 0.08)
+        self._radius, self._height = (0.032, 0.09) if variant == "unseen" else (0.036, 0.08)
         super().__init__("rope-thread", "Thread the rope through the ring.", variant, **common)
         self._ring = self.model.body("ring").id
 
@@ -101,37 +103,30 @@ class _Expert(SteadyExpert):
             yield from pinch_link(env, tip)
             if env.is_held(tip):
                 for _ in range(3):
-                    yield from self._lower_through(tip)
+                    yield self._lower_through(tip)
                     if env.length_through() > env.MIN_PAST:
                         return
             yield from let_go(env)
 
-    def _lower_through(self, tip: int) -> Iterator[Waypoint]:
-        """Hang the rope over the ring, correct the hand by where its end hangs, and go down."""
+    def _lower_through(self, tip: int) -> Waypoint:
+        """Hang the rope over the ring and lower it as in a funnel, the nearer its end to the ring's axis the lower."""
         env = self.env
-        ring, length = env.ring_centre(), env.rope.rope.length
-        high = ring[2] + length + 0.015
-        if env.line()[0][2] < ring[2]:
-            tail = env.line()[0][:2]
-            yield Waypoint(
-                np.array([*((env.hand_position[:2] + tail) / 2), high / 2]), grip=-1.0, speed=0.5, tolerance=0.03
-            )
-            yield Waypoint(np.array([*tail, high]), grip=-1.0, speed=0.5, tolerance=0.03)
+        ring = env.ring_centre()
+        high = ring[2] + env.rope.rope.length + 0.015
 
-        def above(height: float) -> np.ndarray:
+        def is_through() -> bool:
+            return env.length_through() > 0
+
+        def hand() -> np.ndarray:
             """The hand where the rope hangs over the ring; it hangs from beside the fingers."""
-            beside = env.link(tip - 2)[:2] - env.hand_position[:2]
-            return np.array([*(ring[:2] - np.clip(beside, -0.03, 0.03)), height])
+            end = env.line()[0]
+            beside = np.clip(env.link(tip - 2)[:2] - env.hand_position[:2], -0.03, 0.03)
+            off = float(np.linalg.norm(end[:2] - ring[:2]))
+            if end[2] < ring[2] and not is_through():  # up first, beside the ring
+                return np.array([*env.hand_position[:2], high])
+            share = 1.0 if is_through() else np.clip((_CLEAR - off) / _CLEAR, 0, 1)
+            return np.array([*(ring[:2] - beside), high - _DEPTH * share])
 
-        seen = [env.line()[0]]
-
-        def is_calm() -> bool:
-            seen.append(env.line()[0])
-            return bool(np.linalg.norm(seen[-1][:2] - ring[:2]) < 0.015 and np.linalg.norm(seen[-1] - seen[-2]) < 0.01)
-
-        yield Waypoint(lambda: above(high), grip=-1.0, speed=0.4, tolerance=0.012)
-        yield Waypoint(lambda: above(high), grip=-1.0, is_exact=True, wait=40, max_steps=40, until=is_calm)
-        end = above(high - 0.09)
-        yield Waypoint(
-            end, grip=-1.0, speed=0.6, is_exact=True, max_steps=20, until=lambda: env.length_through() > env.MIN_PAST
+        return Waypoint(
+            hand, grip=-1.0, speed=0.4, tolerance=0.0, max_steps=120, until=lambda: env.length_through() > env.MIN_PAST
         )

@@ -14,9 +14,9 @@ _KNOWN = sorted(set(DIGITS + LETTERS) - set("01EMNY"))  # those that stay apart 
 
 
 class ClickCharacters(Puzzle):
-    """Characters of several colours and hands lie scattered; the strip shows three of them in the order of clicking.
+    """Characters of several hands lie scattered on coloured badges; the strip shows three in the order of clicking.
 
-    The strip has the colour of the next one.
+    The strip has the colour of the next one's badge.
     """
 
     num_marks = 1  # how many were clicked
@@ -57,9 +57,7 @@ class ClickCharacters(Puzzle):
             x, y = 28 + 36 * index, self._panel_top + _PANEL / 2
             draw.rectangle((x - 13, y - 13, x + 13, y + 13), fill=theme.accent if index < done else (250, 250, 250))
             draw_letter(draw, self._letters[index], (x, y), 18, self._hand, self._colours[index])
-        for index, point in enumerate(self._points):
-            if index < done:
-                x, y = point
-                draw.rectangle((x - 14, y - 14, x + 14, y + 14), fill=theme.accent)
-            turn = float(self._turns[index])
-            draw_letter(draw, self._letters[index], point, 21, self._hand, self._colours[index], turn)
+        for index, (x, y) in enumerate(self._points):
+            fill, ink = (None, theme.accent) if index < done else (self._colours[index], (250, 250, 250))
+            draw.ellipse((x - 13, y - 13, x + 13, y + 13), fill=fill, outline=ink, width=2)
+            draw_letter(draw, self._letters[index], (x, y), 15, self._hand, ink, float(self._turns[index]))

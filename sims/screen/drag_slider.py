@@ -10,6 +10,7 @@ _PIECE = 13.0  # pixels, half the piece
 _HANDLE = 11.0
 _LEFT, _RIGHT = 18.0, 110.0  # where the middles of handle and piece may be
 _FIT = 6.0  # pixels by which the piece may be off
+_WAY = 35.0  # pixels, the shortest way to the gap
 
 
 class DragSlider(Puzzle):
@@ -24,8 +25,8 @@ class DragSlider(Puzzle):
 
     def __init__(self, rng: np.random.Generator, is_unseen: bool):
         super().__init__(rng, is_unseen)
-        self._gap = float(rng.uniform(58, _RIGHT))
-        self.marks[0] = _LEFT
+        self._gap = float(rng.uniform(_LEFT + _WAY + 5, _RIGHT))
+        self.marks[0] = float(rng.uniform(_LEFT, self._gap - _WAY))
         self._track = 14.0 if is_unseen else 114.0
         self._picture_top = 28.0 if is_unseen else 0.0
         self._height = self._picture_top + float(rng.uniform(22, 78))
@@ -45,7 +46,7 @@ class DragSlider(Puzzle):
             return None
         if self.marks[2] == 0:
             return Goal(np.array([self.marks[0], self._track]), pressed=True, tolerance=4.0)
-        return Goal(np.array([self._gap + self.marks[1], self._track]), tolerance=2.0)
+        return Goal(np.array([self._gap + self.marks[1], self._track]), tolerance=4.0)
 
     def press(self, point: Point) -> bool:
         if not is_inside(point, np.array([self.marks[0], self._track]), _HANDLE):

@@ -24,6 +24,18 @@ def test_a_folded_sheet_covers_half():
     assert measures.covered_area(folded, triangles, 0.001) == pytest.approx(flat / 2, rel=0.02)
 
 
+def test_cells_are_counted_row_by_row_as_one_by_one():
+    rng, cell = np.random.default_rng(0), 0.01
+    index = np.arange(16).reshape(4, 4)
+    a, b, c, d = (part.ravel() for part in (index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]))
+    triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    centres = cell * (0.5 + np.stack(np.meshgrid(np.arange(-40, 60), np.arange(-40, 60)), -1).reshape(-1, 2))
+    for _ in range(20):  # crumpled sheets
+        vertices = rng.uniform(-0.3, 0.5, (16, 2))
+        one_by_one = measures.covered(centres, vertices, triangles).sum() * cell**2
+        assert measures.covered_area(vertices, triangles, cell) == pytest.approx(one_by_one)
+
+
 def test_points_inside_on_the_diagonal_and_outside_are_told_apart():
     points = np.array([[0.1, 0.05], [0.15, 0.02], [0.21, 0.05], [0.1, -0.001]])
     assert measures.covered(points, SQUARE, TWO).tolist() == [True, True, False, False]

@@ -113,6 +113,19 @@ def test_a_cloth_counts_as_folded_along_a_diagonal_only(corner, wanted):
     assert metrics["coverage"] == pytest.approx(0.5, abs=0.06)
 
 
+@pytest.mark.parametrize("task", ["ClothFold", "ClothCover"])
+def test_one_corner_has_a_bead_that_fingers_and_cameras_meet(task):
+    env = world(task)
+    name, corners = env.cloth.cloth.name, env.cloth.cloth.corners
+    radii = [env.model.geom(f"{name}_{corner}").size[0] for corner in corners]
+    shown = [env.model.geom(f"{name}_{corner}").group[0] == 0 for corner in corners]
+    assert sum(shown) == 1
+    assert np.argmax(radii) == np.argmax(shown)
+    assert sorted(radii)[2] == env.cloth.cloth.radius < max(radii)
+    if task == "ClothCover":
+        assert corners[int(np.argmax(shown))] == env.corner_towards_thing(env.cloth.vertices(env.data))
+
+
 def test_a_cloth_is_spread_when_it_covers_its_area_and_is_not_held():
     env = world("ClothSpread")
     success, metrics = judged(env)
