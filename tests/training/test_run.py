@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from PIL import Image
@@ -55,6 +56,20 @@ def test_the_stored_config_runs_again(finished: Path) -> None:
     config = str(finished / "run" / "config.yaml")
     assert main(["fit", "-c", config, "--trainer.fast_dev_run", "true", "--run_dir", str(finished / "again")]) == 0
     assert not (finished / "again").exists()
+
+
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_bfloat16_is_not_emulated(
+    has_bfloat16: bool, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": has_bfloat16})
+    seen: list[str] = []
+    fit_loop = pl.Trainer.fit
+    monkeypatch.setattr(pl.Trainer, "fit", lambda self, *a, **k: (seen.append(self.precision), fit_loop(self, *a, **k)))
+    options = ["--trainer.precision", "bf16-mixed", "--trainer.fast_dev_run", "true"]
+    assert fit(finished, *options, run="precise") == 0
+    assert seen == ["bf16-mixed" if has_bfloat16 else "32-true"]
+    assert ("32-true instead of bf16-mixed" in capsys.readouterr().err) is not has_bfloat16
 
 
 def test_films_play_in_tensorboard(finished: Path) -> None:

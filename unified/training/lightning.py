@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from unified.atomic import atomic_path, write_text
 from unified.data.module import WindowDataModule
 from unified.errors import UserError
+from unified.hardware import is_bfloat16_fast
 from unified.training import summary
 from unified.training.callbacks.average import AveragedWeights
 from unified.training.callbacks.checkpointing import Checkpointing, Interrupted
@@ -116,6 +117,7 @@ class UnifiedCLI(LightningCLI):
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         kwargs["default_root_dir"] = str(self.folder)
+        kwargs["precision"] = _precision(config)
         if config.get("strategy") in ("ddp", "auto") and _num_devices(config) > 1:
             # A process whose rows miss a query has no gradient for that query's decoder; others wait for it otherwise.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
@@ -283,6 +285,23 @@ def _known_keys(parser: LightningArgumentParser) -> dict[str, Any]:
         "data": pl.LightningDataModule,
         **OPTIONAL_CALLBACKS,
     }
+
+
+def _precision(trainer: Any) -> Any:
+    """The precision asked for, or float32 where bfloat16 would be emulated."""
+    precision = trainer.get("precision")
+    if not str(precision).startswith("bf16") or not _on_cpu(trainer) or is_bfloat16_fast():
+        return precision
+    sys.stderr.write(
+        f"unified: trainer.precision is 32-true instead of {precision}: this processor has no instructions for bfloat16"
+        " and would emulate it, many times slower.\n"
+    )
+    return "32-true"
+
+
+def _on_cpu(trainer: Any) -> bool:
+    accelerator = trainer.get("accelerator")
+    return accelerator == "cpu" or (accelerator in (None, "auto") and not torch.accelerator.is_available())
 
 
 def _num_devices(trainer: Any) -> int:

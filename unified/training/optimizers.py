@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from unified.hardware import is_bfloat16_fast
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
@@ -178,12 +180,12 @@ class MuonAdamW(torch.optim.Optimizer):
 def orthogonalize(
     matrices: Float[Tensor, " matrix row column"], steps: int, coefficients: Sequence[float] = NEWTON_SCHULZ
 ) -> Float[Tensor, " matrix row column"]:
-    """Bring the singular values of each matrix near one, all matrices of a shape at once, in bfloat16.
+    """Bring the singular values of each matrix near one, all matrices of a shape at once, in bfloat16 where it is fast.
 
     Source: quintic Newton-Schulz iteration of Muon; its result has singular values of about 0.7 to 1.2, not exactly 1.
     """
     a, b, c = coefficients
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if is_bfloat16_fast(matrices.device) else matrices.float()
     is_tall = x.shape[-2] > x.shape[-1]
     x = x.mT if is_tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
