@@ -74,8 +74,12 @@ class ObservationEncoder(nn.Module):
 
     def forward(self, observation: Observation) -> dict[str, Tensor]:
         """Tokens by segment name, and "now": the last observed step's picture tokens (batch camera token dim)."""
-        images = torch.zeros_like(observation.images) if self.is_blind else observation.images
-        fine = self.trunk(images.flatten(0, 2))
+        images = observation.images
+        pictures = images.flatten(0, 2)
+        if self.is_blind:  # one grey picture stands for all
+            fine = self.trunk(torch.zeros_like(pictures[:1])).expand(len(pictures), -1, -1, -1)
+        else:
+            fine = self.trunk(pictures)
         features = self.stem(fine)
         tokens = features.flatten(2).transpose(1, 2).reshape(*images.shape[:3], -1, features.shape[1])
         shown = observation.proprio if self.proprio_history else observation.proprio[:, -1:]
