@@ -14,7 +14,7 @@ _WAY = 35.0  # pixels, the shortest way to the gap
 
 
 class DragSlider(Puzzle):
-    """The piece over the picture moves with the handle; letting go off the gap is a mistake, but can be mended.
+    """The piece over the picture moves with the handle; letting go off the gap is a mistake, and it slides back.
 
     While the piece is near enough to fit, a frame shows it.
 
@@ -26,7 +26,7 @@ class DragSlider(Puzzle):
     def __init__(self, rng: np.random.Generator, is_unseen: bool):
         super().__init__(rng, is_unseen)
         self._gap = float(rng.uniform(_LEFT + _WAY + 5, _RIGHT))
-        self.marks[0] = float(rng.uniform(_LEFT, self._gap - _WAY))
+        self.marks[0] = self._start = float(rng.uniform(_LEFT, self._gap - _WAY))
         self._track = 14.0 if is_unseen else 114.0
         self._picture_top = 28.0 if is_unseen else 0.0
         self._height = self._picture_top + float(rng.uniform(22, 78))
@@ -57,8 +57,11 @@ class DragSlider(Puzzle):
     def release(self, point: Point) -> bool:
         if self.marks[2] != 1:
             return True
-        self.marks[2] = 2.0 if self._fits else 0.0
-        return self._fits
+        fits = self._fits
+        self.marks[2] = 2.0 if fits else 0.0
+        if not fits:
+            self.marks[0] = self._start
+        return fits
 
     def tick(self, point: Point, is_pressed: bool) -> None:
         if self.marks[2] == 1:
