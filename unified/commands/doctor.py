@@ -152,7 +152,9 @@ def check_processor() -> Finding:
     fast = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16") if name in flags]
     is_bf16 = any("bf16" in name for name in fast)
     text = f"{fields.get('model name', platform.machine())}, {cores} cores, {' '.join(fast) or 'no fast vector units'}"
-    return Finding("processor", "ok", f"{text}; bfloat16 {'in hardware' if is_bf16 else 'emulated, so training is in float32'}")
+    return Finding(
+        "processor", "ok", f"{text}; bfloat16 {'in hardware' if is_bf16 else 'emulated, so training is in float32'}"
+    )
 
 
 def check_accelerator() -> Finding:
