@@ -22,7 +22,7 @@ candidates() {
         "${MISE_DATA_DIR:-$home/.local/share/mise}"/installs/python/3.12*/bin/python3.12 \
         "${UV_PYTHON_INSTALL_DIR:-$home/.local/share/uv/python}"/cpython-3.12*/bin/python3.12 \
         "$home"/.local/bin/python3.12 /usr/bin/python3.12 /usr/local/bin/python3.12 \
-        /opt/*/bin/python3.12 /opt/*/*/bin/python3.12 /home/linuxbrew/.linuxbrew/bin/python3.12 \
+        /opt/*/bin/python3.12 /opt/*/*/bin/python3.12 "${HOMEBREW_PREFIX:-/nonexistent}"/bin/python3.12 \
         "${CONDA_PREFIX:-/nonexistent}"/bin/python3.12 "$home"/*conda3/bin/python3.12 \
         "$home"/*conda3/envs/*/bin/python3.12 "$home"/miniforge3/bin/python3.12 "$home"/miniforge3/envs/*/bin/python3.12
 }
