@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import cv2
 import mujoco
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
@@ -212,5 +211,7 @@ def box_average(pixels: UInt8[np.ndarray, " height width 3"], factor: int) -> UI
     """Shrink a picture by an integer factor, each pixel the rounded mean of its block."""
     if factor == 1:
         return np.ascontiguousarray(pixels)
+    import cv2  # not at start-up: it takes time and marks the environment
+
     shape = pixels.shape[1] // factor, pixels.shape[0] // factor
     return np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA), np.uint8)
