@@ -76,6 +76,16 @@ def test_tokens_that_may_not_be_attended_to_change_nothing() -> None:
     torch.testing.assert_close(backbone(tokens, mask=mask)[:, :4], backbone(tokens[:, :4]))
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("rows", [None, 1, 6])
+def test_tokens_that_are_not_asked_for_are_spared_without_changing_the_others(depth: int, rows: int | None) -> None:
+    torch.manual_seed(0)
+    backbone = UViT(32, depth, 2, num_registers=2)
+    tokens = torch.randn(2, 6, 32)
+    mask = None if rows is None else torch.tril(torch.ones(6, 6, dtype=torch.bool))[-rows:].expand(2, -1, -1)
+    torch.testing.assert_close(backbone(tokens, mask=mask, first=4), backbone(tokens, mask=mask)[:, 4:])
+
+
 def test_block_causal_mask_hides_the_future() -> None:
     torch.manual_seed(0)
     backbone = UViT(32, 3, 2, num_registers=2).eval()

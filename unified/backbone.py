@@ -27,13 +27,19 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(
-        self, tokens: Float[Tensor, " batch token dim"], mask: Bool[Tensor, " #batch 1 #token token"] | None = None
-    ) -> Float[Tensor, " batch token dim"]:
+        self,
+        tokens: Float[Tensor, " batch token dim"],
+        mask: Bool[Tensor, " #batch 1 #token token"] | None = None,
+        first: int = 0,
+    ) -> Float[Tensor, " batch wanted dim"]:
+        """What the tokens from `first` on gather from all."""
         batch, num_tokens, dim = tokens.shape
         qkv = self.qkv(tokens).reshape(batch, num_tokens, 3, self.num_heads, dim // self.num_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = attend(query, key, value, mask)
-        return self.proj(mixed.transpose(1, 2).reshape(batch, num_tokens, dim))
+        if mask is not None and mask.shape[2] > 1:
+            mask = mask[:, :, first:]
+        mixed = attend(query[:, :, first:], key, value, mask)
+        return self.proj(mixed.transpose(1, 2).reshape(batch, num_tokens - first, dim))
 
 
 def attend(
@@ -72,10 +78,12 @@ class Block(nn.Module):
         tokens: Float[Tensor, " batch token dim"],
         mask: Bool[Tensor, " #batch 1 #token token"] | None = None,
         skip: Float[Tensor, " batch token dim"] | None = None,
-    ) -> Float[Tensor, " batch token dim"]:
+        first: int = 0,
+    ) -> Float[Tensor, " batch wanted dim"]:
+        """Transform the tokens from `first` on."""
         if self.skip_linear is not None:
             tokens = self.skip_linear(torch.cat([tokens, skip], dim=-1))  # pyright: ignore[reportArgumentType, reportCallIssue]
-        tokens = tokens + self.attention(self.norm1(tokens), mask)
+        tokens = tokens[:, first:] + self.attention(self.norm1(tokens), mask, first)
         return tokens + self.mlp(self.norm2(tokens))
 
 
@@ -134,7 +142,8 @@ class UViT(nn.Module):
         t: Float[Tensor, " batch group"] | None = None,
         groups: Int[Tensor, " token"] | None = None,
         mask: Bool[Tensor, " #batch #token token"] | None = None,
-    ) -> Float[Tensor, " batch token dim"]:
+        first: int = 0,
+    ) -> Float[Tensor, " batch wanted dim"]:
         """Transform the tokens.
 
         Args:
@@ -142,6 +151,7 @@ class UViT(nn.Module):
             t: diffusion times; None leaves them out, for callers that bring time in as a token (as published).
             groups: which time each token carries.
             mask: True where a token (row) may attend to a token (column); None: everywhere.
+            first: the tokens from here on are all that is asked for; the last block spares itself the others.
         """
         if t is not None:
             tokens = tokens + self.time(t)[:, groups]
@@ -153,12 +163,13 @@ class UViT(nn.Module):
         for block in self.in_blocks:
             tokens = self._run(block, tokens, full_mask)
             skips.append(tokens)
-        tokens = self._run(self.mid_block, tokens, full_mask)
-        for block in self.out_blocks:
-            tokens = self._run(block, tokens, full_mask, skips.pop())
-        return self.norm(tokens)[:, num_registers:]
+        blocks = [self.mid_block, *self.out_blocks]
+        for index, block in enumerate(blocks):
+            skip = skips.pop() if index else None
+            tokens = self._run(block, tokens, full_mask, skip, num_registers + first if block is blocks[-1] else 0)
+        return self.norm(tokens)
 
-    def _run(self, block: nn.Module, *inputs: Tensor | None) -> Tensor:
+    def _run(self, block: nn.Module, *inputs: Tensor | int | None) -> Tensor:
         if self.gradient_checkpointing and self.training:
             return checkpoint(block, *inputs, use_reentrant=False)  # pyright: ignore[reportReturnType]
         return block(*inputs)

@@ -286,8 +286,10 @@ class UnifiedModel(nn.Module):
         tokens += [self._decoder(name).embed(noisy[name], observation, context) for name in streams]
         sequence = torch.cat(tokens, dim=1) + self.positions(layout)
         groups = layout.groups.to(sequence.device)
-        output = self.backbone(sequence, layout.times(t), groups, self._mask(layout, observation))
-        return {name: self._decoder(name).decode(output[:, layout.slice(name)], observation) for name in noisy}
+        first = layout.slice(streams[0]).start  # the streams stand behind the context
+        output = self.backbone(sequence, layout.times(t), groups, self._mask(layout, observation), first)
+        parts = zip(streams, output.split([len(self._segments[name]) for name in streams], dim=1), strict=True)
+        return {name: self._decoder(name).decode(tokens, observation) for name, tokens in parts}
 
     def _context(self, observation: Observation, no_text: Tensor | None = None) -> dict[str, Tensor]:
         texts = list(dict.fromkeys(observation.task))

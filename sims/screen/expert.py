@@ -12,6 +12,7 @@ from sims.screen.puzzle import Goal
 
 _GRIPPED = 0.05  # metres between the fingers; the shell is 0.044 wide
 _PRESS_SPEED = 0.15  # share of full speed
+_ASTRAY = 1.5  # times its tolerance from the goal, a button is no longer pushed or let go
 _GRAB_REACH = 0.02  # metres by which the hand may be off the mouse and still hold it
 
 
@@ -50,19 +51,22 @@ class ScreenExpert(ArmExpert):
         return np.array([*self.env.mouse_position[:2], height])
 
     def _pursue(self, goal: Goal) -> Iterator[Waypoint]:
-        """Move until the cursor is there, then change the button if the goal asks for it."""
-        height = HOLD_HEIGHT - PRESS_DEPTH if self.env.mouse.is_pressed else HOLD_HEIGHT
-        reach = goal.tolerance / self.env.mouse.gain
-        yield Waypoint(
-            lambda: self._for_cursor(height), grip=-1.0, tolerance=reach, max_steps=40, until=self._is_goal_gone(goal)
-        )
+        """Move until the cursor is there, then change the button if the goal asks for it.
+
+        What is done next follows from cursor, button and goal alone: a hand half-way down presses over the goal and
+        rises beside it, wherever it came from, or a copy could not tell the two apart and would stay between them.
+        """
+        was_pressed = self.env.mouse.is_pressed
+        height = HOLD_HEIGHT - PRESS_DEPTH if was_pressed else HOLD_HEIGHT
+        is_gone = self._is_goal_gone(goal)
+        is_there = lambda: is_gone() or (goal.click and self._is_near(1.0))  # noqa: E731 - read as one line
+        yield Waypoint(lambda: self._for_cursor(height), grip=-1.0, tolerance=0.0, max_steps=40, until=is_there)
         present = self.env.puzzle.goal()
-        if present is None or not present.click or not self._is_near(present):
+        if present is None or not present.click or not self._is_near(1.0):
             return
-        is_pressed = self.env.mouse.is_pressed
-        yield self._switch(not is_pressed)
-        if not is_pressed and not present.pressed:
-            yield self._switch(False)
+        yield self._switch(not was_pressed)
+        if self.env.mouse.is_pressed and not was_pressed and not present.pressed:
+            yield self._release()
 
     def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
         """As a waypoint wants it, but the height by itself and slowly, so that a press can be seen to be under way."""
@@ -75,14 +79,23 @@ class ScreenExpert(ArmExpert):
         return action
 
     def _switch(self, down: bool) -> Waypoint:
-        """Push the shell down, still following the goal, or let it up where the hand is."""
-        here = np.array([*self.env.commanded_hand[:2], HOLD_HEIGHT])
-        place = (lambda: self._for_cursor(HOLD_HEIGHT - PRESS_DEPTH)) if down else here
-        is_done = lambda: self.env.mouse.is_pressed == down  # noqa: E731 - read as one line
-        return Waypoint(place, grip=-1.0, tolerance=0.0, max_steps=10, until=is_done, is_exact=True)
+        """Push the shell down or let it up, still following the goal, and give it up where the cursor is led astray."""
+        height = HOLD_HEIGHT - PRESS_DEPTH if down else HOLD_HEIGHT
+        is_over = lambda: self.env.mouse.is_pressed == down or not self._is_near(_ASTRAY)  # noqa: E731
+        return self._hold(lambda: self._for_cursor(height), is_over)
 
-    def _is_near(self, goal: Goal) -> bool:
-        return bool(np.linalg.norm(self.env.mouse.cursor - goal.point) <= goal.tolerance)
+    def _release(self) -> Waypoint:
+        """Let the shell up where the hand is."""
+        here = np.array([*self.env.commanded_hand[:2], HOLD_HEIGHT])
+        return self._hold(lambda: here, lambda: not self.env.mouse.is_pressed)
+
+    def _hold(self, place: Callable[[], Float[np.ndarray, " 3"]], until: Callable[[], bool]) -> Waypoint:
+        return Waypoint(place, grip=-1.0, tolerance=0.0, max_steps=10, until=until, is_exact=True)
+
+    def _is_near(self, slack: float) -> bool:
+        """Whether the cursor is where the puzzle wants it, within so many of the goal's tolerances."""
+        goal = self.env.puzzle.goal()
+        return goal is not None and bool(np.linalg.norm(self.env.mouse.cursor - goal.point) <= slack * goal.tolerance)
 
     def _is_goal_gone(self, goal: Goal) -> Callable[[], bool]:
         """A function that tells whether the puzzle now wants something else."""
