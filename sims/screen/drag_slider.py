@@ -45,8 +45,8 @@ class DragSlider(Puzzle):
         if self.marks[2] == 2:
             return None
         if self.marks[2] == 0:
-            return Goal(np.array([self.marks[0], self._track]), pressed=True, tolerance=4.0)
-        return Goal(np.array([self._gap + self.marks[1], self._track]), tolerance=4.0)
+            return Goal(np.array([self.marks[0], self._track]), tolerance=4.0)
+        return Goal(np.array([self._gap + self.marks[1], self._track]), is_held=True, tolerance=4.0)
 
     def press(self, point: Point) -> bool:
         if not is_inside(point, np.array([self.marks[0], self._track]), _HANDLE):

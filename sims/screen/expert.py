@@ -22,14 +22,21 @@ class ScreenExpert(ArmExpert):
     style = Style(speed=(0.12, 0.25), wobble=0.05, pause=0.06)
 
     def plan(self) -> Iterator[Waypoint]:
-        """Goal after goal, until the puzzle has none."""
+        """Goal after goal, until the puzzle has none.
+
+        What is done next follows from cursor, button and goal alone: a hand half-way down presses over the goal and
+        rises beside it, wherever it came from, or a copy could not tell the two apart and would stay between them.
+        """
         while True:
             if not self._is_holding:
                 yield from self._grab()
             goal = self.env.puzzle.goal()
-            if goal is None or self.env.puzzle.is_locked:
+            if self.env.mouse.is_pressed and (goal is None or not goal.is_held):
+                yield self._release()
+            elif goal is None or self.env.puzzle.is_locked:
                 return
-            yield from self._pursue(goal)
+            else:
+                yield from self._pursue(goal)
 
     @property
     def _is_holding(self) -> bool:
@@ -51,22 +58,13 @@ class ScreenExpert(ArmExpert):
         return np.array([*self.env.mouse_position[:2], height])
 
     def _pursue(self, goal: Goal) -> Iterator[Waypoint]:
-        """Move until the cursor is there, then change the button if the goal asks for it.
-
-        What is done next follows from cursor, button and goal alone: a hand half-way down presses over the goal and
-        rises beside it, wherever it came from, or a copy could not tell the two apart and would stay between them.
-        """
-        was_pressed = self.env.mouse.is_pressed
-        height = HOLD_HEIGHT - PRESS_DEPTH if was_pressed else HOLD_HEIGHT
-        is_gone = self._is_goal_gone(goal)
-        is_there = lambda: is_gone() or (goal.click and self._is_near(1.0))  # noqa: E731 - read as one line
+        """Move until the cursor is there, then change the button if the goal asks for it."""
+        height = HOLD_HEIGHT - PRESS_DEPTH if goal.is_held else HOLD_HEIGHT
+        is_over = self._is_over(goal)
+        is_there = lambda: is_over() or (goal.click and self._is_near(1.0))  # noqa: E731 - read as one line
         yield Waypoint(lambda: self._for_cursor(height), grip=-1.0, tolerance=0.0, max_steps=40, until=is_there)
-        present = self.env.puzzle.goal()
-        if present is None or not present.click or not self._is_near(1.0):
-            return
-        yield self._switch(not was_pressed)
-        if self.env.mouse.is_pressed and not was_pressed and not present.pressed:
-            yield self._release()
+        if not is_over() and self._is_near(1.0):
+            yield self._switch(goal)
 
     def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
         """As a waypoint wants it, but the height by itself and slowly, so that a press can be seen to be under way."""
@@ -78,11 +76,11 @@ class ScreenExpert(ArmExpert):
             action[2] = np.clip(rise, -_PRESS_SPEED, _PRESS_SPEED)
         return action
 
-    def _switch(self, down: bool) -> Waypoint:
+    def _switch(self, goal: Goal) -> Waypoint:
         """Push the shell down or let it up, still following the goal, and give it up where the cursor is led astray."""
-        height = HOLD_HEIGHT - PRESS_DEPTH if down else HOLD_HEIGHT
-        is_over = lambda: self.env.mouse.is_pressed == down or not self._is_near(_ASTRAY)  # noqa: E731
-        return self._hold(lambda: self._for_cursor(height), is_over)
+        height = HOLD_HEIGHT if goal.is_held else HOLD_HEIGHT - PRESS_DEPTH
+        is_over = self._is_over(goal)
+        return self._hold(lambda: self._for_cursor(height), lambda: is_over() or not self._is_near(_ASTRAY))
 
     def _release(self) -> Waypoint:
         """Let the shell up where the hand is."""
@@ -97,14 +95,17 @@ class ScreenExpert(ArmExpert):
         goal = self.env.puzzle.goal()
         return goal is not None and bool(np.linalg.norm(self.env.mouse.cursor - goal.point) <= slack * goal.tolerance)
 
-    def _is_goal_gone(self, goal: Goal) -> Callable[[], bool]:
-        """A function that tells whether the puzzle now wants something else."""
+    def _is_over(self, goal: Goal) -> Callable[[], bool]:
+        """A function that tells whether the puzzle wants something else, or the button is not as it was."""
+        was_pressed = self.env.mouse.is_pressed
 
-        def is_gone() -> bool:
+        def is_over() -> bool:
             present = self.env.puzzle.goal()
-            return present is None or present.click != goal.click or present.pressed != goal.pressed
+            if present is None or self.env.mouse.is_pressed != was_pressed:
+                return True
+            return present.click != goal.click or present.is_held != goal.is_held
 
-        return is_gone
+        return is_over
 
     def _for_cursor(self, height: float) -> Float[np.ndarray, " 3"]:
         """Where the hand must be for the cursor to be at the goal."""

@@ -21,14 +21,14 @@ class Goal:
 
     Attributes:
         point: where the cursor should be, pixels.
-        pressed: whether the button is to stay down from there on, to drag; otherwise it is clicked, or let up if it is
-            down.
+        is_held: whether the button is to be down on the way there and let go there, which drags; otherwise it is to be
+            pushed there.
         click: whether the button is to be used at all; False only follows the point.
         tolerance: pixels within which the point counts as reached.
     """
 
     point: Point
-    pressed: bool = False
+    is_held: bool = False
     click: bool = True
     tolerance: float = 3.0
 

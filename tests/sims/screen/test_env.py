@@ -118,6 +118,24 @@ def test_the_expert_solves_seen_and_unseen_quickly_and_the_numbers_are_reported(
             assert env.elapsed_steps < 180
 
 
+@pytest.mark.parametrize("puzzle", PUZZLES)
+def test_the_expert_advises_by_what_is_there_and_not_by_how_it_came_there(puzzle):
+    env, rng = desk(puzzle), np.random.default_rng(0)
+    differences = []
+    for seed in range(4):
+        observation, info = env.reset(seed=seed)
+        expert = env.make_expert()
+        while not info["is_success"] and not env.puzzle.is_locked and env.elapsed_steps < 100:
+            action = expert(observation)
+            stranger = env.make_expert()
+            stranger(observation)
+            differences.append(abs(stranger.advice[2] - expert.advice[2]))
+            if rng.random() < 0.2:
+                action[:3] = rng.uniform(-0.6, 0.6, 3)
+            observation, _, _, _, info = env.step(action)
+    assert np.mean(np.array(differences) > 0.05) < 0.02, "up or down"
+
+
 def test_a_mouse_that_was_let_go_is_taken_up_again():
     env = desk()
     observation, info = env.reset(seed=5)
