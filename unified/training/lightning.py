@@ -305,10 +305,13 @@ def _on_cpu(trainer: Any) -> bool:
 
 
 def _num_devices(trainer: Any) -> int:
-    devices, on_gpu = trainer.get("devices"), trainer.get("accelerator") not in ("cpu",) and torch.cuda.is_available()
+    devices = trainer.get("devices")
     if isinstance(devices, list):
-        return len(devices) * int(trainer.get("num_nodes") or 1)
-    count = int(devices) if str(devices).isdigit() else torch.cuda.device_count() if on_gpu else 1
+        count = len(devices)
+    elif str(devices).isdigit():
+        count = int(devices)
+    else:
+        count = 1 if _on_cpu(trainer) else torch.accelerator.device_count()
     return count * int(trainer.get("num_nodes") or 1)
 
 
