@@ -23,6 +23,7 @@ CAMERAS = {"screen": ["main"], "games": ["main", "second"], "deformable": ["main
 CPU_TIMER = "unified.training.callbacks.cpu_timer.CpuTimer"
 DECIDING = ["--n-action-steps", "2"]
 SHOVES = {"screen": "0.08", "games": "0.03", "deformable": "0.03"}
+SHIFTS = {"screen": "6", "games": "6", "deformable": "3"}  # pixels; where a thing lies must be seen to the centimetre
 ARMS: dict[str, list[str]] = {
     "seeing": [],
     "blind": ["--model.network.observation.init_args.is_blind", "true"],
@@ -69,7 +70,8 @@ def train(args: argparse.Namespace, suite: str, arm: str) -> None:
         source = {"root": str(args.output / suite), "cameras": CAMERAS[suite], "balance_tasks": True}
         timer = {"class_path": CPU_TIMER, "init_args": {"duration": f"00:00:{args.minutes:02d}:00"}}
         limit = ["--trainer.callbacks", json.dumps([timer])]
-        options = ["--data.sources", json.dumps([source]), *limit, "--run_dir", str(folder), *ARMS[arm]]
+        shift = ["--model.shift_pixels", SHIFTS[suite]]
+        options = ["--data.sources", json.dumps([source]), *limit, *shift, "--run_dir", str(folder), *ARMS[arm]]
         run("fit", "-c", "learnability", *options)
 
 
