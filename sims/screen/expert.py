@@ -60,10 +60,9 @@ class ScreenExpert(ArmExpert):
     def _pursue(self, goal: Goal) -> Iterator[Waypoint]:
         """Move until the cursor is there, then change the button if the goal asks for it."""
         height = HOLD_HEIGHT - PRESS_DEPTH if goal.is_held else HOLD_HEIGHT
-        is_over = self._is_over(goal)
-        is_there = lambda: is_over() or (goal.click and self._is_near(1.0))  # noqa: E731 - read as one line
+        is_there = lambda: self._is_over(goal) or (goal.click and self._is_near(1.0))  # noqa: E731 - read as one line
         yield Waypoint(lambda: self._for_cursor(height), grip=-1.0, tolerance=0.0, max_steps=40, until=is_there)
-        if not is_over() and self._is_near(1.0):
+        if not self._is_over(goal) and self._is_near(1.0):
             yield self._switch(goal)
 
     def _aim(self, pace: float) -> Float[np.ndarray, " 5"]:
@@ -79,8 +78,8 @@ class ScreenExpert(ArmExpert):
     def _switch(self, goal: Goal) -> Waypoint:
         """Push the shell down or let it up, still following the goal, and give it up where the cursor is led astray."""
         height = HOLD_HEIGHT if goal.is_held else HOLD_HEIGHT - PRESS_DEPTH
-        is_over = self._is_over(goal)
-        return self._hold(lambda: self._for_cursor(height), lambda: is_over() or not self._is_near(_ASTRAY))
+        is_over = lambda: self._is_over(goal) or not self._is_near(_ASTRAY)  # noqa: E731 - read as one line
+        return self._hold(lambda: self._for_cursor(height), is_over)
 
     def _release(self) -> Waypoint:
         """Let the shell up where the hand is."""
@@ -95,17 +94,12 @@ class ScreenExpert(ArmExpert):
         goal = self.env.puzzle.goal()
         return goal is not None and bool(np.linalg.norm(self.env.mouse.cursor - goal.point) <= slack * goal.tolerance)
 
-    def _is_over(self, goal: Goal) -> Callable[[], bool]:
-        """A function that tells whether the puzzle wants something else, or the button is not as it was."""
-        was_pressed = self.env.mouse.is_pressed
-
-        def is_over() -> bool:
-            present = self.env.puzzle.goal()
-            if present is None or self.env.mouse.is_pressed != was_pressed:
-                return True
-            return present.click != goal.click or present.is_held != goal.is_held
-
-        return is_over
+    def _is_over(self, goal: Goal) -> bool:
+        """Whether the puzzle wants another kind of thing than this goal, or the button is not as on the way to it."""
+        present = self.env.puzzle.goal()
+        if present is None or self.env.mouse.is_pressed != goal.is_held:
+            return True
+        return present.click != goal.click or present.is_held != goal.is_held
 
     def _for_cursor(self, height: float) -> Float[np.ndarray, " 3"]:
         """Where the hand must be for the cursor to be at the goal."""
