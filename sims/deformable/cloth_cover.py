@@ -2,21 +2,20 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Cover an object with a cloth."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import mujoco
 import numpy as np
 
 from sims.arm_expert import Waypoint
-from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
-from sims.deformable.cloth_scene import ClothEnv
+from sims.deformable.cloth_scene import THICKEST, ClothEnv
 from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
-from sims.deformable.moves import SteadyExpert, corner_pinch, let_go
+from sims.deformable.moves import ReactiveExpert, corner_place, corner_yaw, grips
 from sims.deformable.scene import near_table
+from sims.deformable.textures import goal_colour
 
 _OVER, _DOWN = 0.13, 0.04  # metres above the table at which the hand crosses the object, and lets go behind it
 _MASS = 0.8  # kilograms: the cloth does not drag it along
@@ -59,7 +58,7 @@ class ClothCoverEnv(ClothEnv):
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
-        self.looks.paint("thing", draw_colour(rng, (0.0, 1.0), (0.0, 0.15), (0.75, 1.0)))
+        self.looks.paint("thing", goal_colour(self.is_unseen, rng))
         side = rng.choice([-1.0, 1.0])
         thing = self._draw_place(rng, 0.03, aside=side * 0.11)
         cloth = self._draw_place(rng, 0.02, aside=-side * 0.105)
@@ -74,6 +73,11 @@ class ClothCoverEnv(ClothEnv):
         corners, middle = np.array(self.cloth.cloth.corners), vertices[:, :2].mean(axis=0)
         ahead = (vertices[corners, :2] - middle) @ (self.thing_position()[:2] - middle)
         return int(corners[ahead.argmax()])
+
+    def opposite_of_bead(self) -> int:
+        """The corner across the cloth from the bead."""
+        corners = self.cloth.cloth.corners
+        return corners[(corners.index(self.bead) + 2) % 4]
 
     def thing_position(self) -> np.ndarray:
         """Middle of the object, metres."""
@@ -98,34 +102,26 @@ class ClothCoverEnv(ClothEnv):
         return _Expert(self, rng)
 
 
-class _Expert(SteadyExpert):
-    def plan(self) -> Iterator[Waypoint]:
+class _Expert(ReactiveExpert):
+    def decide(self) -> Waypoint:
         env = self.env
-        for _ in range(6):
-            vertices, thing = env.cloth.vertices(env.data), env.thing_position()
-            way = thing[:2] - vertices[:, :2].mean(axis=0)
-            corner = env.corner_towards_thing(vertices)
-            yield from corner_pinch(env, env.cloth, corner, outside=-0.004)
-            if env.cloth.vertices(env.data)[corner][2] > 0.03:
-                yield self._draw_over(corner, way / np.linalg.norm(way))
-            yield from let_go(env)
+        corner = env.cloth.vertices(env.data)[env.bead]
+        if grips(env, corner, THICKEST):
+            return self._draw_over(corner)
+        if env.covered_share() > env.MIN_COVERED:
+            return self.leave()
+        return self.take(corner_place(env, env.cloth, env.bead, outside=-0.004), corner_yaw(env, env.cloth, env.bead))
 
-    def _draw_over(self, corner: int, direction: np.ndarray) -> Waypoint:
+    def _draw_over(self, corner: np.ndarray) -> Waypoint:
         """High over the object until the cloth's middle is above it, and down behind it."""
         env = self.env
-        thing = env.thing_position()[:2]
-        reach = env.cloth.cloth.width / np.sqrt(2)
-        slip = env.hand_position[:2] - env.cloth.vertices(env.data)[corner][:2]
-        end = thing + slip + (reach + 0.01) * direction
-
-        def over() -> np.ndarray:
-            hand = env.hand_position
-            off = float(np.linalg.norm(end - hand[:2]))
-            if hand[2] < 0.1 and off > 0.04:  # up first
-                return np.array([*hand[:2], _OVER])
-            return np.array([*end, _OVER if off > 0.025 else _DOWN - 0.02])
-
-        def is_down() -> bool:
-            return bool(env.hand_position[2] < _DOWN and np.linalg.norm(end - env.hand_position[:2]) < 0.04)
-
-        return Waypoint(over, grip=-1.0, speed=0.5, tolerance=0.0, max_steps=80, until=is_down)
+        thing, hand = env.thing_position()[:2], env.hand_position
+        way = thing - env.cloth.vertices(env.data)[env.opposite_of_bead()][:2]
+        way /= np.linalg.norm(way)
+        end = thing + hand[:2] - corner[:2] + (env.cloth.cloth.width / np.sqrt(2) + 0.01) * way
+        off = float(np.linalg.norm(end - hand[:2]))
+        if hand[2] < _DOWN and off < 0.04:
+            return self.release()
+        if hand[2] < 0.1 and off > 0.04:  # up first
+            return Waypoint(np.array([*hand[:2], _OVER]), None, -1.0, speed=0.5)
+        return Waypoint(np.array([*end, _OVER if off > 0.025 else _DOWN - 0.02]), None, -1.0, speed=0.5)

@@ -2,7 +2,6 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Fold a cloth in half along its diagonal."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -12,9 +11,12 @@ from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
-from sims.deformable.cloth_scene import ClothEnv
-from sims.deformable.moves import SteadyExpert, corner_pinch, funnel, let_go
+from sims.deformable.cloth_scene import THICKEST, ClothEnv
+from sims.deformable.moves import ReactiveExpert, corner_place, corner_yaw, grips
 from sims.deformable.scene import near_table
+
+_FOLDED = 0.014  # metres of fold error with which the cloth is left
+_PUT_HEIGHT = 0.035  # of the hand that lets go, metres
 
 
 class ClothFoldEnv(ClothEnv):
@@ -60,29 +62,13 @@ class ClothFoldEnv(ClothEnv):
         return _Expert(self, rng)
 
 
-class _Expert(SteadyExpert):
-    def plan(self) -> Iterator[Waypoint]:
+class _Expert(ReactiveExpert):
+    def decide(self) -> Waypoint:
         env = self.env
-        for _ in range(5):
-            vertices = env.cloth.vertices(env.data)
-            moved, goal = (vertices[env.cloth.cloth.corners[k]] for k in (0, 2))
-            if np.linalg.norm(goal[:2] - moved[:2]) < 0.02:
-                return
-            yield from corner_pinch(env, env.cloth, 0)
-            if env.cloth.vertices(env.data)[0][2] > 0.03:
-                yield self._carry_over()
-            yield from let_go(env)
-
-    def _carry_over(self) -> Waypoint:
-        """In an arc to the opposite corner, and down until the cloth lies."""
-        env = self.env
-
-        def goal() -> np.ndarray:
-            vertices = env.cloth.vertices(env.data)
-            slip = env.hand_position[:2] - vertices[0][:2]
-            return np.array([*(vertices[env.cloth.cloth.corners[2]][:2] + slip), 0.035])
-
-        def aside() -> float:
-            return float(np.linalg.norm(goal()[:2] - env.hand_position[:2]))
-
-        return funnel(env, goal, aside, None, -1.0, speed=0.6)
+        corner, goal = (env.cloth.vertices(env.data)[env.cloth.cloth.corners[k]] for k in (0, 2))
+        if grips(env, corner, THICKEST):
+            slip = env.hand_position[:2] - corner[:2]
+            return self.put(np.array([*(goal[:2] + slip), _PUT_HEIGHT]), speed=0.6)
+        if env.fold_error() < _FOLDED:
+            return self.leave()
+        return self.take(corner_place(env, env.cloth, 0), corner_yaw(env, env.cloth, 0))

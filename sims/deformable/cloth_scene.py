@@ -16,10 +16,15 @@ from sims.deformable.textures import add_patterns, dress, mark_colour
 
 _SHOWN, _HIDDEN = 0, 4  # geometry groups; cameras show the first
 _BEAD = 0.012  # metres, radius of the bead
+THICKEST = 0.03  # metres between fingers that hold the cloth
 
 
 class ClothEnv(DeformableEnv):
-    """A table with one cloth."""
+    """A table with one cloth.
+
+    Attributes:
+        bead: the vertex that wears the bead of this episode, where it has one.
+    """
 
     MAX_LYING = 0.06  # metres; a vertex above is being held
 
@@ -29,6 +34,7 @@ class ClothEnv(DeformableEnv):
         add_cloth(spec, cloth, add_patterns(spec, variant == "unseen"))
         super().__init__(spec, task_name, task, variant=variant, **common)
         self.cloth = ClothState(self.model, cloth)
+        self.bead = cloth.corners[0]
 
     def _make_scene(self, variant: str) -> mujoco.MjSpec:
         """The scene without cloth and arm."""
@@ -40,6 +46,7 @@ class ClothEnv(DeformableEnv):
 
     def _sew_bead(self, corner: int, rng: np.random.Generator) -> None:
         """Sew a bead to one corner, by its vertex, as that which is to be grasped; the others have none."""
+        self.bead = corner
         for other in self.cloth.cloth.corners:
             geom = self.model.geom(f"{self.cloth.cloth.name}_{other}")
             is_bead = other == corner

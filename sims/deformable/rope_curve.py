@@ -2,7 +2,6 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Lay a rope along a curve drawn on the table."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -12,12 +11,13 @@ from jaxtyping import Float
 from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable.measures import distance_between_polylines
-from sims.deformable.moves import SteadyExpert, let_go
-from sims.deformable.rope_scene import RopeEnv, pinch_link, turned_yaw
+from sims.deformable.rope_scene import RopeEnv, RopeExpert, turned_yaw
 from sims.deformable.scene import near_table
 
 _DASHES = 24
 _THICKNESS = 0.001
+_LAID = 0.008  # metres from its place on the curve within which a link is left
+_CARRIED_HEIGHT = 0.03  # of the hand that draws a link there, metres
 
 
 class RopeCurveEnv(RopeEnv):
@@ -91,26 +91,26 @@ def _drawn_curve(rng: np.random.Generator, length: float, bend: float) -> tuple[
     return line, float(np.arctan2(chord[1], chord[0]))
 
 
-class _Expert(SteadyExpert):
-    def plan(self) -> Iterator[Waypoint]:
+class _Expert(RopeExpert):
+    def decide(self) -> Waypoint:
         env = self.env
-        links = env.rope.rope.links
-        curve = self._curve()
+        links, curve = env.rope.rope.links, self._curve()
         middles = (np.arange(links) + 0.5) / links
         goals = np.stack([np.interp(middles, np.linspace(0, 1, len(curve)), curve[:, k]) for k in range(2)], axis=1)
-        first = [links - 1, 0, links // 2]
-        for turn in range(9):
-            gaps = np.array([np.linalg.norm(env.link(k)[:2] - goals[k]) for k in range(links)])
-            link = first[turn] if turn < len(first) else int(gaps.argmax())
-            if gaps[link] < 0.008:
-                continue
-            yield from pinch_link(env, link)
-            if env.is_held(link):
-                ahead = goals[min(link + 1, links - 1)] - goals[max(link - 1, 0)]
-                yaw = turned_yaw(env, link, float(np.arctan2(ahead[1], ahead[0])))
-                height = env.hand_position[2]
-                yield Waypoint(np.array([*goals[link], height]), yaw, -1.0, speed=0.5, max_steps=40)
-            yield from let_go(env, rise=0.06)
+        line = env.line()
+        middle = (line[1:] + line[:-1]) / 2
+        gaps = np.linalg.norm(middle[:, :2] - goals, axis=1)
+        held = int(np.linalg.norm(middle - env.hand_position, axis=1).argmin())
+        if env.is_gripped(held):
+            if gaps[held] < _LAID:
+                return self.release()
+            ahead = goals[min(held + 1, links - 1)] - goals[max(held - 1, 0)]
+            yaw = turned_yaw(env, held, float(np.arctan2(ahead[1], ahead[0])))
+            slip = env.hand_position[:2] - middle[held][:2]
+            return Waypoint(np.array([*(goals[held] + slip), _CARRIED_HEIGHT]), yaw, -1.0, speed=0.5)
+        off = [link for link in (links - 1, 0, links // 2) if gaps[link] > 2 * _LAID]
+        link = off[0] if off else int(gaps.argmax())
+        return self.take_link(link) if gaps[link] > _LAID else self.leave()
 
     def _curve(self) -> np.ndarray:
         """The drawn curve from the end that the rope's tail is nearer to."""

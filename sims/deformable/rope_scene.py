@@ -2,7 +2,6 @@
 # MuJoCo's names come from compiled modules without stubs.
 """What the worlds with a rope share: building it, laying it out, grasping it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -11,10 +10,11 @@ from jaxtyping import Float
 
 from sims.arm import YAW_LIMIT
 from sims.arm_expert import Waypoint
-from sims.deformable.moves import FINGERTIP, OPEN, pinch
+from sims.deformable.moves import FINGERTIP, ReactiveExpert, grips
 from sims.deformable.rope import Rope, RopeState, add_rope
 from sims.deformable.scene import DeformableEnv, grasp_yaw, near_table
 from sims.deformable.textures import mark_colour, thing_colour
+_THICKEST = 0.043  # metres between fingers that hold the rope, or two strands of it
 
 
 class RopeEnv(DeformableEnv):
@@ -65,19 +65,19 @@ class RopeEnv(DeformableEnv):
         away = np.linalg.norm(line - self.hand_position, axis=1).min() > 0.03
         return bool(away and line[:, 2].max() < self.MAX_LYING)
 
-    def is_held(self, number: int) -> bool:
-        """Whether a link is between the fingers."""
-        return bool(np.linalg.norm(self.link(number) - self.hand_position) < 0.025)
+    def is_gripped(self, *numbers: int) -> bool:
+        """Whether any of these links is between closed fingers."""
+        return any(grips(self, self.link(number), _THICKEST) for number in numbers)
 
 
-def pinch_link(env: RopeEnv, number: int, opening: float = OPEN, lift: float = 0.02) -> Iterator[Waypoint]:
-    """Pinch a link of the rope, the fingers on both sides of it."""
+class RopeExpert(ReactiveExpert):
+    """Takes a rope by one of its links."""
 
-    def place() -> Float[np.ndarray, " 3"]:
-        middle = env.link(number)
-        return np.array([*middle[:2], max(0.003, middle[2] - env.rope.rope.radius) + FINGERTIP])
-
-    return pinch(env, place, lambda: grasp_yaw(env.link_angle(number)), opening, lift)
+    def take_link(self, number: int) -> Waypoint:
+        """Down around a link, and close."""
+        middle = self.env.link(number)
+        place = np.array([*middle[:2], max(0.003, middle[2] - self.env.rope.rope.radius) + FINGERTIP])
+        return self.take(place, grasp_yaw(self.env.link_angle(number)))
 
 
 def turned_yaw(env: RopeEnv, number: int, angle: float) -> float:

@@ -2,7 +2,6 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Straighten a rope."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -11,13 +10,13 @@ import numpy as np
 from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable.measures import straightness
-from sims.deformable.moves import SteadyExpert, let_go
 from sims.deformable.rope import wandering_line
-from sims.deformable.rope_scene import RopeEnv, pinch_link
+from sims.deformable.rope_scene import RopeEnv, RopeExpert
 from sims.deformable.scene import near_table
 
 _AHEAD = 0.09  # metres by which the rope begins further from the arm than the middle of the table
-_NEAREST = 0.29  # metres from the arm to which its tip is drawn
+_NEAREST, _FURTHEST = 0.29, 0.7  # metres from the arm to which its tip, and its tail, is drawn
+_DRAWN_HEIGHT = 0.03  # of the hand that draws, metres
 
 
 class RopeStraightenEnv(RopeEnv):
@@ -71,27 +70,20 @@ def _is_tangled(line: np.ndarray) -> bool:
     return bool(gaps[apart].min() < 0.035)
 
 
-class _Expert(SteadyExpert):
-    def plan(self) -> Iterator[Waypoint]:
+class _Expert(RopeExpert):
+    def decide(self) -> Waypoint:
         env = self.env
-        last = env.rope.rope.links - 2  # the fingers are as wide as a link and slip off the very end
-        for _ in range(8):
-            is_near = env.line()[-1][0] < _NEAREST + 0.03
-            held, end = (1, 0.7) if is_near else (last, _NEAREST)
-            yield from pinch_link(env, held)
-            if env.is_held(held):
-                yield from self._draw(end)
-            yield from let_go(env, rise=0.08)
+        tip, tail = env.rope.rope.links - 2, 1  # the fingers are as wide as a link and slip off the very ends
+        if env.is_gripped(tip + 1, tip, tip - 1):
+            return self._draw(_NEAREST)
+        if env.is_gripped(tail - 1, tail, tail + 1):
+            return self._draw(_FURTHEST)
+        return self.take_link(tail if env.line()[-1][0] < _NEAREST + 0.03 else tip)
 
-    def _draw(self, end: float) -> Iterator[Waypoint]:
-        """Straight to or from the arm; the rest of the rope follows in a line."""
-        env = self.env
-        height, way = env.hand_position[2], np.sign(end - env.hand_position[0])
-
-        def goal() -> np.ndarray:
-            return np.array([end + 0.02 * way, env.hand_position[1], height])
-
-        def is_there() -> bool:
-            return way * (env.hand_position[0] - end) > 0
-
-        yield Waypoint(goal, 0.0, -1.0, speed=0.6, max_steps=60, until=is_there)
+    def _draw(self, end: float) -> Waypoint:
+        """Straight to or from the arm, where the rest of the rope follows in a line; let go at the end."""
+        hand = self.env.hand_position
+        way = 1.0 if end == _FURTHEST else -1.0
+        if way * (hand[0] - end) > 0:
+            return self.release()
+        return Waypoint(np.array([end + 0.02 * way, hand[1], _DRAWN_HEIGHT]), 0.0, -1.0, speed=0.6)

@@ -2,25 +2,23 @@
 # MuJoCo's names come from compiled modules without stubs.
 """Thread a rope through a ring."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import mujoco
 import numpy as np
 
 from sims.arm_expert import Waypoint
-from sims.arm_looks import draw_colour
 from sims.base import Policy
 from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
 from sims.deformable.measures import length_past_plane, signed_crossings
-from sims.deformable.moves import SteadyExpert, let_go
-from sims.deformable.rope_scene import RopeEnv, pinch_link
+from sims.deformable.rope_scene import RopeEnv, RopeExpert
 from sims.deformable.scene import near_table
+from sims.deformable.textures import goal_colour
 
 _PIECES = 12
-_WIRE = 0.004
+_WIRE = 0.005
 _UP = np.array([0.0, 0.0, 1.0])
-_CLEAR = 0.03  # metres from the ring's axis within which the rope's end is lowered
+_CLEAR = 0.03  # metres from the ring's axis within which the rope's end is lowered, all the way from half of it
 _DEPTH = 0.13  # metres by which it is lowered
 
 
@@ -62,7 +60,7 @@ class RopeThreadEnv(RopeEnv):
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
-        self.looks.paint("ring", draw_colour(rng, (0.0, 1.0), (0.0, 0.1), (0.85, 1.0)))
+        self.looks.paint("ring", goal_colour(self.is_unseen, rng))
         side = rng.choice([-1.0, 1.0])
         centre = self._draw_place(rng, 0.04, aside=side * 0.1)
         self.model.body_pos[self._ring] = *centre, self._height
@@ -95,38 +93,21 @@ class RopeThreadEnv(RopeEnv):
         return _Expert(self, rng)
 
 
-class _Expert(SteadyExpert):
-    def plan(self) -> Iterator[Waypoint]:
-        env = self.env
-        tip = env.rope.rope.links - 2  # the last but one: the fingers are as wide as a link and slip off the very end
-        for _ in range(4):
-            yield from pinch_link(env, tip)
-            if env.is_held(tip):
-                for _ in range(3):
-                    yield self._lower_through(tip)
-                    if env.length_through() > env.MIN_PAST:
-                        return
-            yield from let_go(env)
+class _Expert(RopeExpert):
+    def decide(self) -> Waypoint:
+        tip = self.env.rope.rope.links - 2  # the fingers are as wide as a link and slip off the very end
+        is_held = self.env.is_gripped(tip + 1, tip, tip - 1, tip - 2)  # it slides a little
+        return self._lower_through(tip) if is_held else self.take_link(tip)
 
     def _lower_through(self, tip: int) -> Waypoint:
         """Hang the rope over the ring and lower it as in a funnel, the nearer its end to the ring's axis the lower."""
         env = self.env
-        ring = env.ring_centre()
+        ring, hand, end = env.ring_centre(), env.hand_position, env.line()[0]
         high = ring[2] + env.rope.rope.length + 0.015
-
-        def is_through() -> bool:
-            return env.length_through() > 0
-
-        def hand() -> np.ndarray:
-            """The hand where the rope hangs over the ring; it hangs from beside the fingers."""
-            end = env.line()[0]
-            beside = np.clip(env.link(tip - 2)[:2] - env.hand_position[:2], -0.03, 0.03)
-            off = float(np.linalg.norm(end[:2] - ring[:2]))
-            if end[2] < ring[2] and not is_through():  # up first, beside the ring
-                return np.array([*env.hand_position[:2], high])
-            share = 1.0 if is_through() else np.clip((_CLEAR - off) / _CLEAR, 0, 1)
-            return np.array([*(ring[:2] - beside), high - _DEPTH * share])
-
-        return Waypoint(
-            hand, grip=-1.0, speed=0.4, tolerance=0.0, max_steps=120, until=lambda: env.length_through() > env.MIN_PAST
-        )
+        is_through = env.length_through() > 0
+        if end[2] < ring[2] and not is_through:  # up first, beside the ring
+            return Waypoint(np.array([*hand[:2], high]), None, -1.0, speed=0.4)
+        off = float(np.linalg.norm(end[:2] - ring[:2]))
+        share = 1.0 if is_through else np.clip(2 * (_CLEAR - off) / _CLEAR, 0, 1)
+        beside = np.clip(env.link(tip - 4)[:2] - hand[:2], -0.03, 0.03)  # the rope hangs from beside the fingers
+        return Waypoint(np.array([*(ring[:2] - beside), high - _DEPTH * share]), None, -1.0, speed=0.4)

@@ -55,3 +55,10 @@ def thing_colour(is_unseen: bool, rng: np.random.Generator) -> Colour:
     """A saturated colour, unlike any table's."""
     hues = UNSEEN_HUES if is_unseen else TRAIN_HUES
     return draw_colour(rng, hues, (0.6, 0.95), (0.65, 0.95))
+
+
+def goal_colour(is_unseen: bool, rng: np.random.Generator) -> Colour:
+    """The green of what a thing is brought to, unlike the hand; white in held-out episodes."""
+    if is_unseen:
+        return draw_colour(rng, (0.0, 1.0), (0.0, 0.1), (0.85, 1.0))
+    return draw_colour(rng, (0.36, 0.42), (0.7, 0.95), (0.6, 0.9))

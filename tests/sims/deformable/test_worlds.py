@@ -126,6 +126,50 @@ def test_one_corner_has_a_bead_that_fingers_and_cameras_meet(task):
         assert corners[int(np.argmax(shown))] == env.corner_towards_thing(env.cloth.vertices(env.data))
 
 
+@pytest.mark.parametrize("task", ["RopeStraighten", "RopeCurve", "RopeThread", "ClothFold", "ClothCover"])
+def test_the_expert_advises_by_what_is_there_and_not_by_how_it_came_there(task):
+    env, rng = make(f"Deformable-{task}-v0", cameras=()), np.random.default_rng(0)
+    observation, info = env.reset(seed=3)
+    expert = env.make_expert()
+    while not info["is_success"] and env.elapsed_steps < 80:
+        action = expert(observation)
+        stranger = env.make_expert()
+        stranger(observation)
+        np.testing.assert_array_equal(stranger.advice, expert.advice)
+        if rng.random() < 0.1:
+            action = rng.uniform(-0.6, 0.6, 5).astype(np.float32)
+        observation, _, _, _, info = env.step(action)
+
+
+def test_fingers_closed_on_nothing_are_opened_and_come_again():
+    env = make("Deformable-RopeStraighten-v0", cameras=())
+    observation, info = env.reset(seed=3)
+    aside = np.array([*(env.link(-2)[:2] + (0.0, 0.05)), 0.015])
+    env.place_hand(aside, opening=-1.0)
+    mujoco.mj_forward(env.model, env.data)
+    expert = env.make_expert()
+    expert(observation)
+    assert expert.advice[4] == 1.0, "open"
+    assert expert.advice[2] > 0, "up"
+    while not info["is_success"] and env.elapsed_steps < 200:
+        observation, _, _, _, info = env.step(expert(observation))
+    assert info["is_success"]
+
+
+def test_the_expert_misjudges_now_and_then_and_its_advice_does_not():
+    env = make("Deformable-RopeStraighten-v0", cameras=())
+    apart = []
+    for seed in range(6):
+        observation, info = env.reset(seed=seed)
+        expert = env.make_expert()
+        while not info["is_success"] and env.elapsed_steps < 200:
+            action = expert(observation)
+            apart.append(np.abs(action - expert.advice).max())
+            observation, _, _, _, info = env.step(action)
+        assert info["is_success"]
+    assert 0.02 < np.mean(np.array(apart) > 0.4) < 0.3
+
+
 def test_a_cloth_is_spread_when_it_covers_its_area_and_is_not_held():
     env = world("ClothSpread")
     success, metrics = judged(env)
