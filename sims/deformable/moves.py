@@ -19,6 +19,7 @@ _REACH = 0.025  # metres from the tool centre to a thing that is held
 _CLEARANCE = 0.004  # of the tips above what they must not press on
 _APPROACH = 0.08
 _ALIGNED, _FUNNEL = 0.008, 0.04  # metres aside below which the hand goes all the way down, and over which it descends
+_REACHED = 2 * _ALIGNED  # metres aside with which fingers still close around a thing
 _THROUGH = 0.01  # metres by which the hand aims below where it acts, so that it passes there instead of stopping short
 _TURN_METRES = 0.04  # metres aside that a radian of wrong yaw counts as
 _GAIN = 0.4  # share of the way to a waypoint that one action goes, once it is near
@@ -81,13 +82,11 @@ class ReactiveExpert(SteadyExpert):
             self._error_left = int(self.rng.integers(*self._error_steps))
         return super()._act()
 
-    def take(
-        self, place: Float[np.ndarray, " 3"], yaw: float | None, opening: float = OPEN, speed: float = 1.0
-    ) -> Waypoint:
+    def take(self, place: Float[np.ndarray, " 3"], yaw: float) -> Waypoint:
         """Down to a place of the tool centre as in a funnel, up first where the hand is below it; closed there."""
         seen = place + np.append(self._seen_off, 0.0)
-        target, is_there = funnelled(self.env, seen, yaw, 2 * _ALIGNED)
-        return Waypoint(seen, yaw, -1.0) if is_there else Waypoint(target, yaw, opening, speed)
+        target, is_there = funnelled(self.env, seen, yaw, _REACHED)
+        return Waypoint(seen, yaw, -1.0) if is_there else Waypoint(target, yaw)
 
     def put(self, place: Float[np.ndarray, " 3"], speed: float) -> Waypoint:
         """What is held down to a place as in a funnel; opened there."""
@@ -132,42 +131,21 @@ def pinch(
     yaw: Callable[[], float],
     opening: float = OPEN,
     lift: float = 0.05,
-    speed: float = 0.7,
 ) -> Iterator[Waypoint]:
     """Come to a place from above, close the fingers and go up by `lift` metres; `place` is of the tool centre.
 
     The hand comes down as in a funnel, the nearer to the place's vertical the lower, from wherever it was pushed to.
     """
     turn = yaw()
-
-    def aside() -> float:
-        way = env.hand_position[:2] - place()[:2]
-        return float(np.linalg.norm(way)) + _TURN_METRES * abs(turn - env.hand_yaw)
-
-    yield funnel(env, place, aside, turn, opening)
+    yield Waypoint(
+        lambda: funnelled(env, place(), turn, _REACHED)[0],
+        turn, opening, 1.0, tolerance=0.0, max_steps=80, until=lambda: funnelled(env, place(), turn, _REACHED)[1],
+        is_exact=True,
+    )  # fmt: skip
     goal = place()
     yield Waypoint(goal, turn, -1.0, tolerance=0.02, wait=CLOSE_STEPS, is_exact=True, max_steps=CLOSE_STEPS + 2)
     if lift:
-        yield Waypoint(goal + np.array([0, 0, lift]), turn, -1.0, speed, tolerance=0.01, max_steps=20)
-
-
-def funnel(
-    env: DeformableEnv,
-    place: Callable[[], Float[np.ndarray, " 3"]],
-    aside: Callable[[], float],
-    yaw: float | None,
-    grip: float,
-    speed: float = 1.0,
-) -> Waypoint:
-    """Down to a place, the nearer to its vertical the lower; done when the hand passes the place's height there."""
-
-    def down() -> Float[np.ndarray, " 3"]:
-        return place() + np.array([0, 0, _APPROACH * np.clip((aside() - _ALIGNED) / _FUNNEL, 0, 1) - _THROUGH])
-
-    def is_there() -> bool:
-        return bool(aside() < 2 * _ALIGNED and env.hand_position[2] < place()[2] + 0.003)
-
-    return Waypoint(down, yaw, grip, speed, tolerance=0.0, is_exact=True, max_steps=80, until=is_there)
+        yield Waypoint(goal + np.array([0, 0, lift]), turn, -1.0, 0.7, tolerance=0.01, max_steps=20)
 
 
 def let_go(env: DeformableEnv, opening: float = PARTED, rise: float = 0.1) -> Iterator[Waypoint]:
@@ -187,14 +165,12 @@ def corner_pinch(
     return pinch(
         env,
         lambda: corner_place(env, cloth, corner, outside),
-        lambda: grasp_yaw(_outward_angle(env, cloth, corner) + turn),
+        lambda: grasp_yaw(corner_yaw(env, cloth, corner) + turn),
         opening,
     )
 
 
-def corner_place(
-    env: DeformableEnv, cloth: ClothState, corner: int, outside: float = 0.0
-) -> Float[np.ndarray, " 3"]:
+def corner_place(env: DeformableEnv, cloth: ClothState, corner: int, outside: float = 0.0) -> Float[np.ndarray, " 3"]:
     """Where the tool centre pinches the corner of a cloth, `outside` metres out of it."""
     vertex = cloth.vertices(env.data)[corner]
     tip = max(0.0, vertex[2] - cloth.cloth.radius) + _CLEARANCE
@@ -203,9 +179,5 @@ def corner_place(
 
 def corner_yaw(env: DeformableEnv, cloth: ClothState, corner: int) -> float:
     """The turn of the hand that has its fingers on both sides of a corner, radians."""
-    return grasp_yaw(_outward_angle(env, cloth, corner))
-
-
-def _outward_angle(env: DeformableEnv, cloth: ClothState, corner: int) -> float:
     outward = cloth.outward(env.data, corner)
-    return float(np.arctan2(outward[1], outward[0]))
+    return grasp_yaw(float(np.arctan2(outward[1], outward[0])))

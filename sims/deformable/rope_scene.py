@@ -14,6 +14,7 @@ from sims.deformable.moves import FINGERTIP, ReactiveExpert, grips
 from sims.deformable.rope import Rope, RopeState, add_rope
 from sims.deformable.scene import DeformableEnv, grasp_yaw, near_table
 from sims.deformable.textures import mark_colour, thing_colour
+
 _THICKEST = 0.043  # metres between fingers that hold the rope, or two strands of it
 
 

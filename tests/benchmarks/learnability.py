@@ -14,16 +14,35 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unified.results import read_results
 
-CAMERAS = {"screen": ["main"], "games": ["main", "second"], "deformable": ["main", "second"]}
+
+@dataclass(frozen=True)
+class Recipe:
+    """What differs between the suites.
+
+    Attributes:
+        cameras: that the policy looks through.
+        shoves: chance of one in every step of a demonstration.
+        shift_pixels: of the pictures in training; where a thing lies must be seen to the centimetre.
+    """
+
+    cameras: tuple[str, ...]
+    shoves: float
+    shift_pixels: int
+
+
+SUITES = {
+    "screen": Recipe(("main",), 0.08, 6),
+    "games": Recipe(("main", "second"), 0.03, 6),
+    "deformable": Recipe(("main", "second"), 0.05, 3),
+}
 CPU_TIMER = "unified.training.callbacks.cpu_timer.CpuTimer"
 DECIDING = ["--n-action-steps", "2"]
-SHOVES = {"screen": "0.08", "games": "0.03", "deformable": "0.03"}
-SHIFTS = {"screen": "6", "games": "6", "deformable": "3"}  # pixels; where a thing lies must be seen to the centimetre
 ARMS: dict[str, list[str]] = {
     "seeing": [],
     "blind": ["--model.network.observation.init_args.is_blind", "true"],
@@ -34,7 +53,7 @@ def main() -> int:
     """Record, train, evaluate, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/learnability"))
-    parser.add_argument("--suites", default=",".join(CAMERAS))
+    parser.add_argument("--suites", default=",".join(SUITES))
     parser.add_argument("--minutes", type=int, default=15, help="of processor time, to train a model")
     parser.add_argument("--demonstrations", type=int, default=100, help="a task")
     parser.add_argument("--episodes", type=int, default=20, help="of evaluation, a task")
@@ -57,7 +76,7 @@ def record(args: argparse.Namespace, suite: str) -> None:
     """The demonstrations of a suite."""
     folder = args.output / suite
     if not (folder / "recording.json").exists():
-        disturbed = ["--noise", "0.05", "--shoves", SHOVES[suite]]
+        disturbed = ["--noise", "0.05", "--shoves", str(SUITES[suite].shoves)]
         options = ["--suite", suite, "--episodes", str(args.demonstrations), *disturbed]
         resume = ["--resume"] if folder.exists() else []
         run("record", *options, "--cameras", "main,second", "--output", str(folder), *resume)
@@ -67,10 +86,10 @@ def train(args: argparse.Namespace, suite: str, arm: str) -> None:
     """One model of a suite."""
     folder = args.output / f"{suite}-{arm}"
     if not (folder / "pretrained").exists():
-        source = {"root": str(args.output / suite), "cameras": CAMERAS[suite], "balance_tasks": True}
+        source = {"root": str(args.output / suite), "cameras": SUITES[suite].cameras, "balance_tasks": True}
         timer = {"class_path": CPU_TIMER, "init_args": {"duration": f"00:00:{args.minutes:02d}:00"}}
         limit = ["--trainer.callbacks", json.dumps([timer])]
-        shift = ["--model.shift_pixels", SHIFTS[suite]]
+        shift = ["--model.shift_pixels", str(SUITES[suite].shift_pixels)]
         options = ["--data.sources", json.dumps([source]), *limit, *shift, "--run_dir", str(folder), *ARMS[arm]]
         run("fit", "-c", "learnability", *options)
 
