@@ -18,6 +18,7 @@ from sims.deformable.scene import near_table
 from sims.deformable.textures import goal_colour
 
 _OVER, _DOWN = 0.13, 0.04  # metres above the table at which the hand crosses the object, and lets go behind it
+_NEAR_END = 0.04  # metres from there within which it goes all the way down, and over which it descends before
 _MASS = 0.8  # kilograms: the cloth does not drag it along
 
 
@@ -120,8 +121,9 @@ class _Expert(ReactiveExpert):
         way /= np.linalg.norm(way)
         end = thing + hand[:2] - corner[:2] + (env.cloth.cloth.width / np.sqrt(2) + 0.01) * way
         off = float(np.linalg.norm(end - hand[:2]))
-        if hand[2] < _DOWN and off < 0.04:
+        if hand[2] < _DOWN and off < _NEAR_END:
             return self.release()
-        if hand[2] < 0.1 and off > 0.04:  # up first
-            return Waypoint(np.array([*hand[:2], _OVER]), None, -1.0, speed=0.5)
-        return Waypoint(np.array([*end, _OVER if off > 0.025 else _DOWN - 0.02]), None, -1.0, speed=0.5)
+        height = _DOWN - 0.02 + (_OVER - _DOWN + 0.02) * np.clip(off / _NEAR_END - 1, 0, 1)
+        if hand[2] < 0.1 and off > 3 * _NEAR_END:  # up first
+            end = hand[:2]
+        return Waypoint(np.array([*end, height]), None, -1.0, speed=0.5)

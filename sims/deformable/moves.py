@@ -85,7 +85,7 @@ class ReactiveExpert(SteadyExpert):
     def take(self, place: Float[np.ndarray, " 3"], yaw: float) -> Waypoint:
         """Down to a place of the tool centre as in a funnel, up first where the hand is below it; closed there."""
         seen = place + np.append(self._seen_off, 0.0)
-        target, is_there = funnelled(self.env, seen, yaw, _REACHED)
+        target, is_there = funnelled(self.env, seen, yaw)
         return Waypoint(seen, yaw, -1.0) if is_there else Waypoint(target, yaw)
 
     def put(self, place: Float[np.ndarray, " 3"], speed: float) -> Waypoint:
@@ -104,7 +104,7 @@ class ReactiveExpert(SteadyExpert):
 
 
 def funnelled(
-    env: DeformableEnv, place: Float[np.ndarray, " 3"], yaw: float | None, tolerance: float
+    env: DeformableEnv, place: Float[np.ndarray, " 3"], yaw: float | None, reached: float = _REACHED
 ) -> tuple[Float[np.ndarray, " 3"], bool]:
     """Where to go next on the way down to a place, the nearer to its vertical the lower, and whether the hand is there.
 
@@ -116,7 +116,7 @@ def funnelled(
         aside += _TURN_METRES * abs(yaw - env.hand_yaw)
     height = place[2] + _APPROACH * np.clip((aside - _ALIGNED) / _FUNNEL, 0, 1) - _THROUGH
     share = np.clip(1 - (height - 0.02 - hand[2]) / 0.03, 0, 1)
-    is_there = aside < tolerance and hand[2] < place[2] + 0.003
+    is_there = aside < reached and hand[2] < place[2] + 0.003
     return np.array([*(hand[:2] + share * (place[:2] - hand[:2])), height]), bool(is_there)
 
 
@@ -138,8 +138,8 @@ def pinch(
     """
     turn = yaw()
     yield Waypoint(
-        lambda: funnelled(env, place(), turn, _REACHED)[0],
-        turn, opening, 1.0, tolerance=0.0, max_steps=80, until=lambda: funnelled(env, place(), turn, _REACHED)[1],
+        lambda: funnelled(env, place(), turn)[0],
+        turn, opening, 1.0, tolerance=0.0, max_steps=80, until=lambda: funnelled(env, place(), turn)[1],
         is_exact=True,
     )  # fmt: skip
     goal = place()

@@ -19,6 +19,7 @@ _PIECES = 12
 _WIRE = 0.005
 _UP = np.array([0.0, 0.0, 1.0])
 _CLEAR = 0.03  # metres from the ring's axis within which the rope's end is lowered, all the way from half of it
+_RISEN = 0.02  # metres above the ring over which the rope's end begins to move aside
 _DEPTH = 0.13  # metres by which it is lowered
 
 
@@ -105,9 +106,9 @@ class _Expert(RopeExpert):
         ring, hand, end = env.ring_centre(), env.hand_position, env.line()[0]
         high = ring[2] + env.rope.rope.length + 0.015
         is_through = env.length_through() > 0
-        if end[2] < ring[2] and not is_through:  # up first, beside the ring
-            return Waypoint(np.array([*hand[:2], high]), None, -1.0, speed=0.4)
         off = float(np.linalg.norm(end[:2] - ring[:2]))
         share = 1.0 if is_through else np.clip(2 * (_CLEAR - off) / _CLEAR, 0, 1)
         beside = np.clip(env.link(tip - 4)[:2] - hand[:2], -0.03, 0.03)  # the rope hangs from beside the fingers
-        return Waypoint(np.array([*(ring[:2] - beside), high - _DEPTH * share]), None, -1.0, speed=0.4)
+        aside = max(share, np.clip((end[2] - ring[2]) / _RISEN, 0, 1))  # up first, beside the ring
+        place = hand[:2] + aside * (ring[:2] - beside - hand[:2])
+        return Waypoint(np.array([*place, high - _DEPTH * share * aside]), None, -1.0, speed=0.4)
