@@ -19,6 +19,7 @@ from sims.deformable.textures import goal_colour
 
 _OVER, _DOWN = 0.13, 0.04  # metres above the table at which the hand crosses the object, and lets go behind it
 _NEAR_END = 0.04  # metres from there within which it goes all the way down, and over which it descends before
+_BEAD_REACH = 0.02  # metres aside with which the fingers still close around the bead
 _MASS = 0.8  # kilograms: the cloth does not drag it along
 
 
@@ -111,7 +112,8 @@ class _Expert(ReactiveExpert):
             return self._draw_over(corner)
         if env.covered_share() > env.MIN_COVERED:
             return self.leave()
-        return self.take(corner_place(env, env.cloth, env.bead, outside=-0.004), corner_yaw(env, env.cloth, env.bead))
+        place = corner_place(env, env.cloth, env.bead, outside=-0.004)
+        return self.take(place, corner_yaw(env, env.cloth, env.bead), aligned=_BEAD_REACH)
 
     def _draw_over(self, corner: np.ndarray) -> Waypoint:
         """High over the object until the cloth's middle is above it, and down behind it."""

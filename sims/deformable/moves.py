@@ -82,10 +82,10 @@ class ReactiveExpert(SteadyExpert):
             self._error_left = int(self.rng.integers(*self._error_steps))
         return super()._act()
 
-    def take(self, place: Float[np.ndarray, " 3"], yaw: float) -> Waypoint:
+    def take(self, place: Float[np.ndarray, " 3"], yaw: float, aligned: float = _ALIGNED) -> Waypoint:
         """Down to a place of the tool centre as in a funnel, up first where the hand is below it; closed there."""
         seen = place + np.append(self._seen_off, 0.0)
-        target, is_there = funnelled(self.env, seen, yaw)
+        target, is_there = funnelled(self.env, seen, yaw, max(_REACHED, aligned), aligned)
         return Waypoint(seen, yaw, -1.0) if is_there else Waypoint(target, yaw)
 
     def put(self, place: Float[np.ndarray, " 3"], speed: float) -> Waypoint:
@@ -104,7 +104,11 @@ class ReactiveExpert(SteadyExpert):
 
 
 def funnelled(
-    env: DeformableEnv, place: Float[np.ndarray, " 3"], yaw: float | None, reached: float = _REACHED
+    env: DeformableEnv,
+    place: Float[np.ndarray, " 3"],
+    yaw: float | None,
+    reached: float = _REACHED,
+    aligned: float = _ALIGNED,
 ) -> tuple[Float[np.ndarray, " 3"], bool]:
     """Where to go next on the way down to a place, the nearer to its vertical the lower, and whether the hand is there.
 
@@ -114,7 +118,7 @@ def funnelled(
     aside = float(np.linalg.norm(hand[:2] - place[:2]))
     if yaw is not None:
         aside += _TURN_METRES * abs(yaw - env.hand_yaw)
-    height = place[2] + _APPROACH * np.clip((aside - _ALIGNED) / _FUNNEL, 0, 1) - _THROUGH
+    height = place[2] + _APPROACH * np.clip((aside - aligned) / _FUNNEL, 0, 1) - _THROUGH
     share = np.clip(1 - (height - 0.02 - hand[2]) / 0.03, 0, 1)
     is_there = aside < reached and hand[2] < place[2] + 0.003
     return np.array([*(hand[:2] + share * (place[:2] - hand[:2])), height]), bool(is_there)

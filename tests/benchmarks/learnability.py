@@ -39,7 +39,7 @@ class Recipe:
 SUITES = {
     "screen": Recipe(("main",), 0.08, 6),
     "games": Recipe(("main", "second"), 0.03, 6),
-    "deformable": Recipe(("main", "second"), 0.05, 3),
+    "deformable": Recipe(("main",), 0.05, 3),
 }
 CPU_TIMER = "unified.training.callbacks.cpu_timer.CpuTimer"
 DECIDING = ["--n-action-steps", "2"]
