@@ -11,9 +11,8 @@ from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
-from sims.deformable.cloth_scene import THICKEST, ClothEnv
+from sims.deformable.cloth_scene import BeadExpert, ClothEnv
 from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
-from sims.deformable.moves import ReactiveExpert, corner_place, corner_yaw, grips
 from sims.deformable.scene import near_table
 from sims.deformable.textures import goal_colour
 
@@ -76,11 +75,6 @@ class ClothCoverEnv(ClothEnv):
         ahead = (vertices[corners, :2] - middle) @ (self.thing_position()[:2] - middle)
         return int(corners[ahead.argmax()])
 
-    def opposite_of_bead(self) -> int:
-        """The corner across the cloth from the bead."""
-        corners = self.cloth.cloth.corners
-        return corners[(corners.index(self.bead) + 2) % 4]
-
     def thing_position(self) -> np.ndarray:
         """Middle of the object, metres."""
         return self.data.qpos[self._thing_qpos : self._thing_qpos + 3].copy()
@@ -104,22 +98,21 @@ class ClothCoverEnv(ClothEnv):
         return _Expert(self, rng)
 
 
-class _Expert(ReactiveExpert):
+class _Expert(BeadExpert):
     def decide(self) -> Waypoint:
         env = self.env
-        corner = env.cloth.vertices(env.data)[env.bead]
-        if grips(env, corner, THICKEST):
-            return self._draw_over(corner)
+        if env.is_gripped(env.bead):
+            return self._draw_over()
         if env.covered_share() > env.MIN_COVERED:
             return self.leave()
-        place = corner_place(env, env.cloth, env.bead, outside=-0.004)
-        return self.take(place, corner_yaw(env, env.cloth, env.bead), aligned=_BEAD_REACH)
+        return self.take_bead(outside=-0.004, aligned=_BEAD_REACH)
 
-    def _draw_over(self, corner: np.ndarray) -> Waypoint:
+    def _draw_over(self) -> Waypoint:
         """High over the object until the cloth's middle is above it, and down behind it."""
         env = self.env
         thing, hand = env.thing_position()[:2], env.hand_position
-        way = thing - env.cloth.vertices(env.data)[env.opposite_of_bead()][:2]
+        corner, opposite = env.cloth.vertices(env.data)[[env.bead, env.opposite_of_bead()]]
+        way = thing - opposite[:2]
         way /= np.linalg.norm(way)
         end = thing + hand[:2] - corner[:2] + (env.cloth.cloth.width / np.sqrt(2) + 0.01) * way
         off = float(np.linalg.norm(end - hand[:2]))

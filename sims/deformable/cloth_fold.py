@@ -11,8 +11,7 @@ from sims.arm_expert import Waypoint
 from sims.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
-from sims.deformable.cloth_scene import THICKEST, ClothEnv
-from sims.deformable.moves import ReactiveExpert, corner_place, corner_yaw, grips
+from sims.deformable.cloth_scene import BeadExpert, ClothEnv
 from sims.deformable.scene import near_table
 
 _TOGETHER = 0.018  # metres between two corners that lie on each other
@@ -67,18 +66,19 @@ class ClothFoldEnv(ClothEnv):
         return _Expert(self, rng)
 
 
-class _Expert(ReactiveExpert):
+class _Expert(BeadExpert):
     _misjudges = 0.005  # a hand that comes down beside the corner may crumple the cloth beyond what one corner mends
 
     def decide(self) -> Waypoint:
         env = self.env
-        corner, goal = (env.cloth.vertices(env.data)[env.cloth.cloth.corners[k]] for k in (0, 2))
-        if grips(env, corner, THICKEST):
+        opposite = env.opposite_of_bead()
+        corner, goal = env.cloth.vertices(env.data)[[env.bead, opposite]]
+        if env.is_gripped(env.bead):
             if np.linalg.norm(goal - corner) < _TOGETHER:  # both are between the fingers
                 return self.release()
             slip = env.hand_position[:2] - corner[:2]
-            beyond = _BEYOND[env.variant] * env.cloth.outward(env.data, env.cloth.cloth.corners[2])
+            beyond = _BEYOND[env.variant] * env.cloth.outward(env.data, opposite)
             return self.put(np.array([*(goal[:2] + slip + beyond), _PUT_HEIGHT]), speed=0.6)
         if env.is_folded():
             return self.leave()
-        return self.take(corner_place(env, env.cloth, 0), corner_yaw(env, env.cloth, 0))
+        return self.take_bead()

@@ -9,14 +9,16 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
+from sims.arm_expert import Waypoint
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth, ClothState, add_cloth
+from sims.deformable.moves import ALIGNED, ReactiveExpert, corner_place, corner_yaw, grips
 from sims.deformable.scene import DeformableEnv, near_table
 from sims.deformable.textures import add_patterns, dress, mark_colour
 
 _SHOWN, _HIDDEN = 0, 4  # geometry groups; cameras show the first
 _BEAD = 0.012  # metres, radius of the bead
-THICKEST = 0.03  # metres between fingers that hold the cloth
+_THICKEST = 0.03  # metres between fingers that hold the cloth
 
 
 class ClothEnv(DeformableEnv):
@@ -55,6 +57,15 @@ class ClothEnv(DeformableEnv):
             if is_bead:
                 geom.rgba[:3] = mark_colour(rng)
 
+    def opposite_of_bead(self) -> int:
+        """The corner across the cloth from the bead."""
+        corners = self.cloth.cloth.corners
+        return corners[(corners.index(self.bead) + 2) % 4]
+
+    def is_gripped(self, vertex: int) -> bool:
+        """Whether a vertex is between closed fingers."""
+        return grips(self, self.cloth.vertices(self.data)[vertex], _THICKEST)
+
     def _flat(self, centre: Sequence[float] | np.ndarray, turn: float) -> Float[np.ndarray, " vertices 3"]:
         """Vertices of the spread cloth at a place, turned by `turn` radians."""
         cos, sin = np.cos(turn), np.sin(turn)
@@ -71,3 +82,13 @@ class ClothEnv(DeformableEnv):
         vertices = self.cloth.vertices(self.data)
         away = np.linalg.norm(vertices - self.hand_position, axis=1).min() > 0.03
         return bool(away and vertices[:, 2].max() < self.MAX_LYING)
+
+
+class BeadExpert(ReactiveExpert):
+    """Takes a cloth by its bead."""
+
+    def take_bead(self, outside: float = 0.0, aligned: float = ALIGNED) -> Waypoint:
+        """Down around the bead, `outside` metres out of the cloth, and close; see `take`."""
+        env = self.env
+        place = corner_place(env, env.cloth, env.bead, outside)
+        return self.take(place, corner_yaw(env, env.cloth, env.bead), aligned)

@@ -13,7 +13,8 @@ from sims.base import Policy
 from sims.deformable.cloth import Cloth, folded_over
 from sims.deformable.cloth_scene import ClothEnv
 from sims.deformable.measures import rigid_fit
-from sims.deformable.moves import SteadyExpert, corner_pinch, let_go
+from sims.deformable.moves import CLOSE_STEPS, PARTED, SteadyExpert, corner_place, corner_yaw, pinch
+from sims.deformable.scene import grasp_yaw
 
 _MAX_DRAWS = 20
 _START_COVERAGE = 0.88  # some folds spring open by themselves and are drawn anew
@@ -89,10 +90,11 @@ class _Expert(SteadyExpert):
             elif failures % 3 == 2:  # other parts of the cloth keep the fingers from closing on it
                 turn = np.pi / 2
             corner = int(corners[pulled])
-            yield from corner_pinch(env, env.cloth, corner, _NARROW, outside=0.006, turn=turn)
+            yaw = grasp_yaw(corner_yaw(env, env.cloth, corner) + turn)
+            yield from pinch(env, lambda c=corner: corner_place(env, env.cloth, c, outside=0.006), yaw, _NARROW)
             if np.linalg.norm(env.cloth.vertices(env.data)[corner] - env.hand_position) < 0.03:
                 yield from self._pull_to(corner, beyond)
-            yield from let_go(env, rise=0.07)
+            yield from self._let_go()
 
     def _wanted(self) -> np.ndarray:
         """Where every vertex belongs: the flat cloth fitted to those that lie on the table."""
@@ -109,3 +111,10 @@ class _Expert(SteadyExpert):
         end = np.clip(goal + slip + beyond * outward, (0.28, -0.33), (0.7, 0.33))
         yield Waypoint(np.array([*end, 0.05]), grip=-1.0, speed=0.6, max_steps=30)
         yield Waypoint(np.array([*end, 0.02]), grip=-1.0, speed=0.5, is_exact=True, max_steps=8)
+
+    def _let_go(self) -> Iterator[Waypoint]:
+        """Open the fingers where they are, then rise."""
+        here, yaw = self.env.hand_position, self.env.hand_yaw
+        wait = CLOSE_STEPS - 1
+        yield Waypoint(here, yaw, PARTED, tolerance=0.02, wait=wait, is_exact=True, max_steps=wait + 2)
+        yield Waypoint(here + np.array([0, 0, 0.07]), yaw, PARTED, tolerance=0.02, max_steps=20)

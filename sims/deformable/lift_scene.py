@@ -69,7 +69,7 @@ class _Expert(SteadyExpert):
                 thing = env.thing_position()
                 return np.array([*thing[:2], max(FINGERTIP + 0.004, thing[2] - 0.005)])
 
-            yield from pinch(env, place, lambda: grasp_yaw(env.grasp_angle()), lift=0.0)
+            yield from pinch(env, place, grasp_yaw(env.grasp_angle()), lift=0.0)
             high = np.array([*env.hand_position[:2], place()[2] + env.RISE + 0.04])
             yield Waypoint(high, grip=-1.0, speed=0.5, max_steps=40, wait=env.HOLD_STEPS + 5)
             yield Waypoint(env.hand_position, grip=1.0, wait=4, max_steps=6)

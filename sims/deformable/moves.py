@@ -1,4 +1,4 @@
-"""Moves that the experts of the deformable worlds share: pinch, let go, and where to pinch a cloth."""
+"""What the experts of the deformable worlds share: deciding in every step, coming down, pinching."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,8 +18,8 @@ _EMPTY = 0.006  # metres between the fingers when there is nothing
 _REACH = 0.025  # metres from the tool centre to a thing that is held
 _CLEARANCE = 0.004  # of the tips above what they must not press on
 _APPROACH = 0.08
-_ALIGNED, _FUNNEL = 0.008, 0.04  # metres aside below which the hand goes all the way down, and over which it descends
-_REACHED = 2 * _ALIGNED  # metres aside with which fingers still close around a thing
+ALIGNED, _FUNNEL = 0.008, 0.04  # metres aside below which the hand goes all the way down, and over which it descends
+_REACHED = 2 * ALIGNED  # metres aside with which fingers still close around a thing
 _THROUGH = 0.01  # metres by which the hand aims below where it acts, so that it passes there instead of stopping short
 _TURN_METRES = 0.04  # metres aside that a radian of wrong yaw counts as
 _GAIN = 0.4  # share of the way to a waypoint that one action goes, once it is near
@@ -82,7 +82,7 @@ class ReactiveExpert(SteadyExpert):
             self._error_left = int(self.rng.integers(*self._error_steps))
         return super()._act()
 
-    def take(self, place: Float[np.ndarray, " 3"], yaw: float, aligned: float = _ALIGNED) -> Waypoint:
+    def take(self, place: Float[np.ndarray, " 3"], yaw: float, aligned: float = ALIGNED) -> Waypoint:
         """Down to a place of the tool centre as in a funnel, up first where the hand is below it; closed there."""
         seen = place + np.append(self._seen_off, 0.0)
         target, is_there = funnelled(self.env, seen, yaw, max(_REACHED, aligned), aligned)
@@ -90,7 +90,7 @@ class ReactiveExpert(SteadyExpert):
 
     def put(self, place: Float[np.ndarray, " 3"], speed: float) -> Waypoint:
         """What is held down to a place as in a funnel; opened there."""
-        target, is_there = funnelled(self.env, place, None, _ALIGNED)
+        target, is_there = funnelled(self.env, place, None, ALIGNED)
         return self.release() if is_there else Waypoint(target, None, -1.0, speed)
 
     def release(self) -> Waypoint:
@@ -108,7 +108,7 @@ def funnelled(
     place: Float[np.ndarray, " 3"],
     yaw: float | None,
     reached: float = _REACHED,
-    aligned: float = _ALIGNED,
+    aligned: float = ALIGNED,
 ) -> tuple[Float[np.ndarray, " 3"], bool]:
     """Where to go next on the way down to a place, the nearer to its vertical the lower, and whether the hand is there.
 
@@ -132,7 +132,7 @@ def grips(env: DeformableEnv, point: Float[np.ndarray, " 3"], thickest: float) -
 def pinch(
     env: DeformableEnv,
     place: Callable[[], Float[np.ndarray, " 3"]],
-    yaw: Callable[[], float],
+    yaw: float,
     opening: float = OPEN,
     lift: float = 0.05,
 ) -> Iterator[Waypoint]:
@@ -140,38 +140,15 @@ def pinch(
 
     The hand comes down as in a funnel, the nearer to the place's vertical the lower, from wherever it was pushed to.
     """
-    turn = yaw()
     yield Waypoint(
-        lambda: funnelled(env, place(), turn)[0],
-        turn, opening, 1.0, tolerance=0.0, max_steps=80, until=lambda: funnelled(env, place(), turn)[1],
+        lambda: funnelled(env, place(), yaw)[0],
+        yaw, opening, 1.0, tolerance=0.0, max_steps=80, until=lambda: funnelled(env, place(), yaw)[1],
         is_exact=True,
     )  # fmt: skip
     goal = place()
-    yield Waypoint(goal, turn, -1.0, tolerance=0.02, wait=CLOSE_STEPS, is_exact=True, max_steps=CLOSE_STEPS + 2)
+    yield Waypoint(goal, yaw, -1.0, tolerance=0.02, wait=CLOSE_STEPS, is_exact=True, max_steps=CLOSE_STEPS + 2)
     if lift:
-        yield Waypoint(goal + np.array([0, 0, lift]), turn, -1.0, 0.7, tolerance=0.01, max_steps=20)
-
-
-def let_go(env: DeformableEnv, opening: float = PARTED, rise: float = 0.1) -> Iterator[Waypoint]:
-    """Open the fingers where they are, then rise."""
-    here, yaw = env.hand_position, env.hand_yaw
-    yield Waypoint(here, yaw, opening, tolerance=0.02, wait=CLOSE_STEPS - 1, is_exact=True, max_steps=CLOSE_STEPS + 1)
-    yield Waypoint(here + np.array([0, 0, rise]), yaw, opening, tolerance=0.02, max_steps=20)
-
-
-def corner_pinch(
-    env: DeformableEnv, cloth: ClothState, corner: int, opening: float = OPEN, outside: float = 0.0, turn: float = 0.0
-) -> Iterator[Waypoint]:
-    """Pinch the corner of a cloth, wherever it lies; see `corner_place`.
-
-    `turn`: radians by which the hand is turned from there.
-    """
-    return pinch(
-        env,
-        lambda: corner_place(env, cloth, corner, outside),
-        lambda: grasp_yaw(corner_yaw(env, cloth, corner) + turn),
-        opening,
-    )
+        yield Waypoint(goal + np.array([0, 0, lift]), yaw, -1.0, 0.7, tolerance=0.01, max_steps=20)
 
 
 def corner_place(env: DeformableEnv, cloth: ClothState, corner: int, outside: float = 0.0) -> Float[np.ndarray, " 3"]:

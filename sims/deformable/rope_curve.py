@@ -95,10 +95,9 @@ class _Expert(RopeExpert):
     def decide(self) -> Waypoint:
         env = self.env
         links, curve = env.rope.rope.links, self._curve()
-        middles = (np.arange(links) + 0.5) / links
-        goals = np.stack([np.interp(middles, np.linspace(0, 1, len(curve)), curve[:, k]) for k in range(2)], axis=1)
-        line = env.line()
-        middle = (line[1:] + line[:-1]) / 2
+        shares = (np.arange(links) + 0.5) / links
+        goals = np.stack([np.interp(shares, np.linspace(0, 1, len(curve)), curve[:, k]) for k in range(2)], axis=1)
+        middle = env.middles()
         gaps = np.linalg.norm(middle[:, :2] - goals, axis=1)
         held = int(np.linalg.norm(middle - env.hand_position, axis=1).argmin())
         if env.is_gripped(held):

@@ -50,10 +50,14 @@ class RopeEnv(DeformableEnv):
         """The rope as a line, metres; the tip comes last."""
         return self.rope.line(self.data)
 
+    def middles(self) -> Float[np.ndarray, " links 3"]:
+        """Middle of every link, metres; the tip's comes last."""
+        line = self.line()
+        return (line[:-1] + line[1:]) / 2
+
     def link(self, number: int) -> Float[np.ndarray, " 3"]:
         """Middle of a link, metres; -1 is the tip's."""
-        line = self.line()
-        return (line[:-1][number] + line[1:][number]) / 2
+        return self.middles()[number]
 
     def link_angle(self, number: int) -> float:
         """Direction of a link in the plane, towards the tip, radians."""
@@ -68,7 +72,8 @@ class RopeEnv(DeformableEnv):
 
     def is_gripped(self, *numbers: int) -> bool:
         """Whether any of these links is between closed fingers."""
-        return any(grips(self, self.link(number), _THICKEST) for number in numbers)
+        middles = self.middles()
+        return any(grips(self, middles[number], _THICKEST) for number in numbers)
 
 
 class RopeExpert(ReactiveExpert):
