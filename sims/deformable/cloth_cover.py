@@ -16,8 +16,10 @@ from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
 from sims.deformable.scene import near_table
 from sims.deformable.textures import goal_colour
 
+_AHEAD, _BEHIND = 0.07, 0.145  # metres from the middle to the object, away from the arm, and to the cloth
 _OVER, _DOWN = 0.13, 0.04  # metres above the table at which the hand crosses the object, and lets go behind it
 _NEAR_END = 0.04  # metres from there within which it goes all the way down, and over which it descends before
+_HANGING = 0.04  # metres above the table, and at most from the hand, where a bead lies against a finger
 _BEAD_REACH = 0.02  # metres aside with which the fingers still close around the bead
 _MASS = 0.8  # kilograms: the cloth does not drag it along
 
@@ -60,14 +62,14 @@ class ClothCoverEnv(ClothEnv):
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
         self.looks.paint("thing", goal_colour(self.is_unseen, rng))
-        side = rng.choice([-1.0, 1.0])
-        thing = self._draw_place(rng, 0.03, aside=side * 0.11)
-        cloth = self._draw_place(rng, 0.02, aside=-side * 0.105)
+        heading = rng.uniform(-0.5, 0.5)
+        ahead = np.array([np.cos(heading), np.sin(heading)])
+        thing = self._draw_place(rng, 0.03) + _AHEAD * ahead
+        cloth = self._draw_place(rng, 0.02) - _BEHIND * ahead
         self.data.qpos[self._thing_qpos : self._thing_qpos + 3] = *thing, self._height / 2 + 0.001
-        vertices = self._flat(cloth, np.pi / 4 + rng.uniform(-0.3, 0.3))
-        self.cloth.place(self.data, vertices)
+        vertices = self._flat(cloth, heading + np.pi / 4 + rng.uniform(-0.3, 0.3))
+        self._place_with_bead(vertices, self.corner_towards_thing(vertices), rng)
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.22]))
-        self._sew_bead(self.corner_towards_thing(vertices), rng)
 
     def corner_towards_thing(self, vertices: np.ndarray) -> int:
         """The corner of the cloth that is furthest on the way from its middle to the object."""
@@ -103,9 +105,14 @@ class _Expert(BeadExpert):
         env = self.env
         if env.is_gripped(env.bead):
             return self._draw_over()
-        if env.covered_share() > env.MIN_COVERED:
+        if env.covered_share() > env.MIN_COVERED and not self._bead_hangs():
             return self.leave()
         return self.take_bead(outside=-0.004, aligned=_BEAD_REACH)
+
+    def _bead_hangs(self) -> bool:
+        """Whether the cloth, though no longer held, pulls the bead against a finger."""
+        bead = self.env.cloth.vertices(self.env.data)[self.env.bead]
+        return bool(bead[2] > _HANGING and np.linalg.norm(bead - self.env.hand_position) < _HANGING)
 
     def _draw_over(self) -> Waypoint:
         """High over the object until the cloth's middle is above it, and down behind it."""

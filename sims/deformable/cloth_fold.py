@@ -43,9 +43,9 @@ class ClothFoldEnv(ClothEnv):
 
     def _draw_episode(self, rng: np.random.Generator) -> None:
         self._draw_surroundings(rng)
-        self.cloth.place(self.data, self._flat(self._draw_place(rng, 0.05), rng.uniform(-0.4, 0.4)))
+        vertices = self._flat(self._draw_place(rng, 0.05), rng.uniform(-0.4, 0.4))
+        self._place_with_bead(vertices, self.cloth.cloth.corners[0], rng)
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
-        self._sew_bead(self.cloth.cloth.corners[0], rng)
 
     def fold_error(self) -> float:
         """Mean gap of mirrored vertices for the better of the two diagonals, metres."""

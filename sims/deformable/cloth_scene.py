@@ -12,13 +12,15 @@ from jaxtyping import Float
 from sims.arm_expert import Waypoint
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth, ClothState, add_cloth
-from sims.deformable.moves import ALIGNED, ReactiveExpert, corner_place, corner_yaw, grips
+from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
+from sims.deformable.moves import ALIGNED, FINGERTIP, ReactiveExpert, corner_yaw, grips
 from sims.deformable.scene import DeformableEnv, near_table
 from sims.deformable.textures import add_patterns, dress, mark_colour
 
 _SHOWN, _HIDDEN = 0, 4  # geometry groups; cameras show the first
-_BEAD = 0.012  # metres, radius of the bead
-_THICKEST = 0.03  # metres between fingers that hold the cloth
+_BEAD = 0.015  # metres, radius of a bead
+_LOWEST = FINGERTIP + 0.003  # metres, height of a tool centre whose fingertips clear the table
+_THICKEST = 0.036  # metres between fingers that hold the cloth
 
 
 class ClothEnv(DeformableEnv):
@@ -34,9 +36,15 @@ class ClothEnv(DeformableEnv):
         """Put a cloth of this size on the table; see `ArmEnv` for the other arguments."""
         spec = self._make_scene(variant)
         add_cloth(spec, cloth, add_patterns(spec, variant == "unseen"))
+        for corner in cloth.corners:
+            spec.body(f"{cloth.name}_{corner}").add_geom(
+                name=f"bead_{corner}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(_BEAD, 0, 0), mass=0, condim=4,
+                friction=FRICTION, group=_HIDDEN, solref=SOLREF, solimp=SOLIMP,
+            )  # fmt: skip
         super().__init__(spec, task_name, task, variant=variant, **common)
         self.cloth = ClothState(self.model, cloth)
         self.bead = cloth.corners[0]
+        self._show_bead(None)
 
     def _make_scene(self, variant: str) -> mujoco.MjSpec:
         """The scene without cloth and arm."""
@@ -46,16 +54,27 @@ class ClothEnv(DeformableEnv):
         super()._draw_surroundings(rng)
         dress(self.model, self.is_unseen, rng)
 
-    def _sew_bead(self, corner: int, rng: np.random.Generator) -> None:
-        """Sew a bead to one corner, by its vertex, as that which is to be grasped; the others have none."""
+    def _place_with_bead(
+        self, vertices: Float[np.ndarray, " vertices 3"], corner: int, rng: np.random.Generator
+    ) -> None:
+        """Lay the cloth out with a bead on one corner, as that which is to be grasped; the others have none."""
         self.bead = corner
+        self._show_bead(corner)
+        self.model.geom(f"bead_{corner}").rgba[:3] = mark_colour(rng)
+        vertices = vertices.copy()
+        vertices[corner, 2] = _BEAD
+        self.cloth.place(self.data, vertices)
+
+    def _show_bead(self, corner: int | None) -> None:
+        """Let one corner's bead be seen and felt, and no other.
+
+        All are compiled to touch and switched off here: MuJoCo looks for contacts only among what was compiled so, and
+        at the size that it had then.
+        """
         for other in self.cloth.cloth.corners:
-            geom = self.model.geom(f"{self.cloth.cloth.name}_{other}")
-            is_bead = other == corner
+            geom, is_bead = self.model.geom(f"bead_{other}"), other == corner
             geom.group = _SHOWN if is_bead else _HIDDEN
-            geom.size[0] = geom.rbound[0] = _BEAD if is_bead else self.cloth.cloth.radius
-            if is_bead:
-                geom.rgba[:3] = mark_colour(rng)
+            geom.contype = geom.conaffinity = int(is_bead)
 
     def opposite_of_bead(self) -> int:
         """The corner across the cloth from the bead."""
@@ -90,5 +109,7 @@ class BeadExpert(ReactiveExpert):
     def take_bead(self, outside: float = 0.0, aligned: float = ALIGNED) -> Waypoint:
         """Down around the bead, `outside` metres out of the cloth, and close; see `take`."""
         env = self.env
-        place = corner_place(env, env.cloth, env.bead, outside)
+        bead = env.cloth.vertices(env.data)[env.bead]
+        out = outside * env.cloth.outward(env.data, env.bead)
+        place = np.array([*(bead[:2] + out), max(bead[2], _LOWEST)])
         return self.take(place, corner_yaw(env, env.cloth, env.bead), aligned)

@@ -51,11 +51,11 @@ class RopeCurveEnv(RopeEnv):
         length = self.rope.rope.length
         curve, heading = _drawn_curve(rng, length, 1.6 if self.is_unseen else 1.2)
         side = rng.choice([-1.0, 1.0])
-        self.curve = curve + self._draw_place(rng, 0.03, ahead=side * 0.06) - curve.mean(axis=0)
+        self.curve = curve + self._draw_place(rng, 0.03, aside=side * 0.06) - curve.mean(axis=0)
         self._draw_dashes()
         heading += rng.uniform(-0.2, 0.2) + np.pi * rng.integers(2)
         along = np.linspace(-0.5, 0.5, self.rope.rope.links + 1)[:, None] * length
-        centre = self._draw_place(rng, 0.02, ahead=-side * 0.07)
+        centre = self._draw_place(rng, 0.02, aside=-side * 0.07)
         self._lay(centre + along * (np.cos(heading), np.sin(heading)))
         self.place_hand(np.array([*self._draw_place(rng, 0.1), 0.2]))
 
@@ -73,17 +73,17 @@ class RopeCurveEnv(RopeEnv):
         return -mean, success, {"metrics": {"mean_distance_m": mean, "largest_distance_m": largest}}
 
     def make_expert(self, rng: np.random.Generator | None = None) -> Policy:
-        """Lifts the rope by its tip, lets it hang over one end of the curve and lowers it along it."""
+        """Draws tip, tail and middle of the rope to their places on the curve, then what is furthest from its own."""
         return _Expert(self, rng)
 
 
 def _drawn_curve(rng: np.random.Generator, length: float, bend: float) -> tuple[Float[np.ndarray, " corners 2"], float]:
-    """A smooth random arc or S of this length, and its mean heading, about across the table.
+    """A smooth random arc or S of this length, and its mean heading, about away from the arm.
 
     `bend` is its largest turn in radians.
     """
     share = np.linspace(0, 1, _DASHES)
-    mean = np.pi / 2 + rng.uniform(-0.4, 0.4)
+    mean = rng.uniform(-0.4, 0.4)
     heading = mean + rng.uniform(-bend, bend) * np.cos(np.pi * (rng.uniform(1.0, 2.0) * share + rng.uniform(0, 0.5)))
     steps = length / _DASHES * np.stack([np.cos(heading), np.sin(heading)], axis=1)
     line = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])

@@ -18,7 +18,7 @@ from sims.deformable.textures import goal_colour
 _PIECES = 12
 _WIRE = 0.005
 _UP = np.array([0.0, 0.0, 1.0])
-_CLEAR = 0.03  # metres from the ring's axis within which the rope's end is lowered, all the way from half of it
+_CLEAR = 0.04  # metres from the ring's axis within which the rope's end is lowered, all the way from half of it
 _RISEN = 0.02  # metres above the ring over which the rope's end begins to move aside
 _DEPTH = 0.13  # metres by which it is lowered
 
@@ -35,7 +35,7 @@ class RopeThreadEnv(RopeEnv):
 
     def __init__(self, variant: str = "train", **common: Any):
         """See `ArmEnv` for the arguments."""
-        self._radius, self._height = (0.032, 0.09) if variant == "unseen" else (0.036, 0.08)
+        self._radius, self._height = (0.04, 0.09) if variant == "unseen" else (0.046, 0.08)
         super().__init__("rope-thread", "Thread the rope through the ring.", variant, **common)
         self._ring = self.model.body("ring").id
 
