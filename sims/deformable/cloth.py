@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int
 
-from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
+from sims.deformable.contact import GRASPABLE
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def add_cloth(spec: mujoco.MjSpec, cloth: Cloth, material: str) -> None:
     for vertex in range(cloth.count**2):
         spec.body(f"{cloth.name}_{vertex}").add_geom(
             name=f"{cloth.name}_{vertex}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(cloth.radius, 0, 0), mass=0,
-            condim=4, friction=FRICTION, group=4, solref=SOLREF, solimp=SOLIMP,
+            group=4, **GRASPABLE,
         )  # fmt: skip
     if cloth.bending:
         _resist_creases(spec, cloth)

@@ -12,7 +12,7 @@ from sims.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
 from sims.deformable.cloth_scene import BeadExpert, ClothEnv
-from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
+from sims.deformable.contact import GRASPABLE
 from sims.deformable.scene import near_table
 from sims.deformable.textures import goal_colour
 
@@ -51,12 +51,11 @@ class ClothCoverEnv(ClothEnv):
         body = spec.worldbody.add_body(name="thing", pos=(0, 0, 0.5))
         body.add_freejoint(name="thing")
         # Round, because a cloth of 3 cm cells would show edges through it; on a foot, so that it does not roll.
-        contact: dict[str, Any] = {"condim": 4, "friction": FRICTION, "solref": SOLREF, "solimp": SOLIMP}
         shape, wide, high = mujoco.mjtGeom, self._outline_radius, self._height / 2
-        contact |= {"mass": _MASS / 2, "material": "thing"}
-        body.add_geom(name="thing", type=shape.mjGEOM_ELLIPSOID, size=(wide, wide, high), **contact)
+        common: dict[str, Any] = {"mass": _MASS / 2, "material": "thing", **GRASPABLE}
+        body.add_geom(name="thing", type=shape.mjGEOM_ELLIPSOID, size=(wide, wide, high), **common)
         foot = (0.7 * wide, 0.004, 0)
-        body.add_geom(name="foot", type=shape.mjGEOM_CYLINDER, size=foot, pos=(0, 0, 0.003 - high), **contact)
+        body.add_geom(name="foot", type=shape.mjGEOM_CYLINDER, size=foot, pos=(0, 0, 0.003 - high), **common)
         return spec
 
     def _draw_episode(self, rng: np.random.Generator) -> None:

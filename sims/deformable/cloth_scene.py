@@ -12,14 +12,13 @@ from jaxtyping import Float
 from sims.arm_expert import Waypoint
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth, ClothState, add_cloth
-from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
-from sims.deformable.moves import ALIGNED, FINGERTIP, ReactiveExpert, corner_yaw, grips
+from sims.deformable.contact import GRASPABLE
+from sims.deformable.moves import ALIGNED, LOWEST, ReactiveExpert, corner_yaw, grips
 from sims.deformable.scene import DeformableEnv, near_table
 from sims.deformable.textures import add_patterns, dress, mark_colour
 
 _SHOWN, _HIDDEN = 0, 4  # geometry groups; cameras show the first
 _BEAD = 0.015  # metres, radius of a bead
-_LOWEST = FINGERTIP + 0.003  # metres, height of a tool centre whose fingertips clear the table
 _THICKEST = 0.036  # metres between fingers that hold the cloth
 
 
@@ -38,8 +37,8 @@ class ClothEnv(DeformableEnv):
         add_cloth(spec, cloth, add_patterns(spec, variant == "unseen"))
         for corner in cloth.corners:
             spec.body(f"{cloth.name}_{corner}").add_geom(
-                name=f"bead_{corner}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(_BEAD, 0, 0), mass=0, condim=4,
-                friction=FRICTION, group=_HIDDEN, solref=SOLREF, solimp=SOLIMP,
+                name=f"bead_{corner}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(_BEAD, 0, 0), mass=0,
+                group=_HIDDEN, **GRASPABLE,
             )  # fmt: skip
         super().__init__(spec, task_name, task, variant=variant, **common)
         self.cloth = ClothState(self.model, cloth)
@@ -111,5 +110,5 @@ class BeadExpert(ReactiveExpert):
         env = self.env
         bead = env.cloth.vertices(env.data)[env.bead]
         out = outside * env.cloth.outward(env.data, env.bead)
-        place = np.array([*(bead[:2] + out), max(bead[2], _LOWEST)])
+        place = np.array([*(bead[:2] + out), max(bead[2], LOWEST)])
         return self.take(place, corner_yaw(env, env.cloth, env.bead), aligned)

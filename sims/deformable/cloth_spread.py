@@ -13,7 +13,7 @@ from sims.base import Policy
 from sims.deformable.cloth import Cloth, folded_over
 from sims.deformable.cloth_scene import ClothEnv
 from sims.deformable.measures import rigid_fit
-from sims.deformable.moves import CLOSE_STEPS, PARTED, SteadyExpert, corner_place, corner_yaw, pinch
+from sims.deformable.moves import CLOSE_STEPS, FINGERTIP, PARTED, SteadyExpert, corner_yaw, pinch
 from sims.deformable.scene import grasp_yaw
 
 _MAX_DRAWS = 20
@@ -21,6 +21,8 @@ _START_COVERAGE = 0.88  # some folds spring open by themselves and are drawn ane
 # Where the cloth is creased, as shares of the way from the middle to the corner, by the number of corners turned over.
 _FOLD_LINE = {1: (0.25, 0.45), 2: (0.6, 0.64)}
 _NARROW = -0.15  # opening of the hand that comes for a corner, so that it takes nothing of what lies beside it
+_OUTSIDE = 0.006  # metres out of the cloth at which a corner is pinched
+_CLEARANCE = 0.004  # metres of the tips above what they must not press on
 Vertices = Float[np.ndarray, " vertices 3"]
 
 
@@ -91,10 +93,17 @@ class _Expert(SteadyExpert):
                 turn = np.pi / 2
             corner = int(corners[pulled])
             yaw = grasp_yaw(corner_yaw(env, env.cloth, corner) + turn)
-            yield from pinch(env, lambda c=corner: corner_place(env, env.cloth, c, outside=0.006), yaw, _NARROW)
+            yield from pinch(env, lambda c=corner: self._corner_place(c), yaw, _NARROW)
             if np.linalg.norm(env.cloth.vertices(env.data)[corner] - env.hand_position) < 0.03:
                 yield from self._pull_to(corner, beyond)
             yield from self._let_go()
+
+    def _corner_place(self, corner: int) -> Float[np.ndarray, " 3"]:
+        """Where the tool centre pinches a corner, a little out of the cloth."""
+        cloth, data = self.env.cloth, self.env.data
+        vertex = cloth.vertices(data)[corner]
+        tip = max(0.0, vertex[2] - cloth.cloth.radius) + _CLEARANCE
+        return np.array([*(vertex[:2] + _OUTSIDE * cloth.outward(data, corner)), tip + FINGERTIP])
 
     def _wanted(self) -> np.ndarray:
         """Where every vertex belongs: the flat cloth fitted to those that lie on the table."""

@@ -12,11 +12,11 @@ from sims.deformable.cloth import ClothState
 from sims.deformable.scene import DeformableEnv, grasp_yaw
 
 FINGERTIP = 0.01  # metres from the tool centre point down to the tips
+LOWEST = FINGERTIP + 0.003  # metres, height of the tool centre point at which the tips clear the table
 OPEN, PARTED = 1.0, 0.3  # openings with which the hand comes and lets go, so that the two can be told apart
 CLOSE_STEPS = 5
 _EMPTY = 0.006  # metres between the fingers when there is nothing
 _REACH = 0.025  # metres from the tool centre to a thing that is held
-_CLEARANCE = 0.004  # of the tips above what they must not press on
 _APPROACH = 0.08
 ALIGNED, _FUNNEL = 0.008, 0.04  # metres aside below which the hand goes all the way down, and over which it descends
 _REACHED = 2 * ALIGNED  # metres aside with which fingers still close around a thing
@@ -149,13 +149,6 @@ def pinch(
     yield Waypoint(goal, yaw, -1.0, tolerance=0.02, wait=CLOSE_STEPS, is_exact=True, max_steps=CLOSE_STEPS + 2)
     if lift:
         yield Waypoint(goal + np.array([0, 0, lift]), yaw, -1.0, 0.7, tolerance=0.01, max_steps=20)
-
-
-def corner_place(env: DeformableEnv, cloth: ClothState, corner: int, outside: float = 0.0) -> Float[np.ndarray, " 3"]:
-    """Where the tool centre pinches the corner of a cloth, `outside` metres out of it."""
-    vertex = cloth.vertices(env.data)[corner]
-    tip = max(0.0, vertex[2] - cloth.cloth.radius) + _CLEARANCE
-    return np.array([*(vertex[:2] + outside * cloth.outward(env.data, corner)), tip + FINGERTIP])
 
 
 def corner_yaw(env: DeformableEnv, cloth: ClothState, corner: int) -> float:

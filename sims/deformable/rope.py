@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
+from sims.deformable.contact import GRASPABLE, SOLREF
 
 # Free joints damp all six directions alike: this much stops a link of 2 g from spinning about its axis within 0.1 s and
 # slows its travel within minutes only.
@@ -53,8 +53,8 @@ def add_rope(spec: mujoco.MjSpec, rope: Rope, material: str, tip_material: str) 
         body.add_joint(type=mujoco.mjtJoint.mjJNT_FREE, damping=(_DAMPING, 0, 0), name=f"{rope.name}_{link}")
         body.add_geom(
             name=f"{rope.name}_{link}", type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=(0, 0, 0, step, 0, 0),
-            size=(rope.radius, 0, 0), mass=rope.mass / rope.links, condim=4, friction=FRICTION,
-            solref=SOLREF, solimp=SOLIMP, material=tip_material if link >= rope.links - MARKED else material,
+            size=(rope.radius, 0, 0), mass=rope.mass / rope.links,
+            material=tip_material if link >= rope.links - MARKED else material, **GRASPABLE,
         )  # fmt: skip
         body.add_site(name=f"{rope.name}_{link}", group=5)
         if link:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from sims.arm import YAW_LIMIT
 from sims.arm_expert import Waypoint
-from sims.deformable.moves import FINGERTIP, ReactiveExpert, grips
+from sims.deformable.moves import FINGERTIP, LOWEST, ReactiveExpert, grips
 from sims.deformable.rope import Rope, RopeState, add_rope
 from sims.deformable.scene import DeformableEnv, grasp_yaw, near_table
 from sims.deformable.textures import mark_colour, thing_colour
@@ -82,7 +82,7 @@ class RopeExpert(ReactiveExpert):
     def take_link(self, number: int) -> Waypoint:
         """Down around a link, and close."""
         middle = self.env.link(number)
-        place = np.array([*middle[:2], max(0.003, middle[2] - self.env.rope.rope.radius) + FINGERTIP])
+        place = np.array([*middle[:2], max(LOWEST, middle[2] - self.env.rope.rope.radius + FINGERTIP)])
         return self.take(place, grasp_yaw(self.env.link_angle(number)))
 
 

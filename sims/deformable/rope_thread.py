@@ -9,7 +9,7 @@ import numpy as np
 
 from sims.arm_expert import Waypoint
 from sims.base import Policy
-from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
+from sims.deformable.contact import GRASPABLE
 from sims.deformable.measures import length_past_plane, signed_crossings
 from sims.deformable.rope_scene import RopeEnv, RopeExpert
 from sims.deformable.scene import near_table
@@ -46,16 +46,15 @@ class RopeThreadEnv(RopeEnv):
         angle = np.linspace(0, 2 * np.pi, _PIECES + 1)
         corners = self._radius * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
         shape = mujoco.mjtGeom.mjGEOM_CAPSULE
-        contact: dict[str, Any] = {"condim": 4, "friction": FRICTION, "solref": SOLREF, "solimp": SOLIMP}
         for k in range(_PIECES):
             ring.add_geom(
                 name=f"ring_{k}", type=shape, fromto=(*corners[k], *corners[k + 1]), size=(_WIRE, 0, 0),
-                material="ring", **contact,
+                material="ring", **GRASPABLE,
             )  # fmt: skip
         foot = np.array([self._radius + 0.005, 0, 0])
         ring.add_geom(
             name="post", type=shape, fromto=(*foot, *(foot - self._height * _UP)), size=(0.006, 0, 0), material="ring",
-            **contact,
+            **GRASPABLE,
         )  # fmt: skip
         return spec
 

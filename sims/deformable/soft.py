@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int
 
-from sims.deformable.contact import FRICTION, SOLIMP, SOLREF
+from sims.deformable.contact import GRASPABLE
 
 _SKIN_DAMPING = 0.01  # newton second per metre along the edges between vertices
 
@@ -56,7 +56,7 @@ def add_soft_body(spec: mujoco.MjSpec, soft: SoftBody, material: str) -> None:
         )  # fmt: skip
         body.add_geom(
             name=f"{soft.name}_{number}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(soft.bead, 0, 0), mass=share,
-            condim=4, friction=FRICTION, group=4, solref=SOLREF, solimp=SOLIMP,
+            group=4, **GRASPABLE,
             contype=4, conaffinity=3,  # beads overlap and must not repel each other
         )  # fmt: skip
         spec.add_exclude(bodyname1=soft.name, bodyname2=f"{soft.name}_{number}")
