@@ -59,6 +59,8 @@ class FrameDecoder(nn.Module):
         time_per_frame: bool = False,
     ):
         super().__init__()
+        if not spec.num_frames:
+            raise UserError("A decoder of frames needs future frames: data.num_frames must be at least 1, got 0.")
         height, width = size
         if height % patch_size or width % patch_size:
             raise UserError(f"Frames must be a multiple of patch_size ({patch_size}), got {height}x{width}.")

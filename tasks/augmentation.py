@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from unified.batch import Batch
 
@@ -33,14 +34,11 @@ def shift(
 ) -> Float[Tensor, " batch camera time channel height width"]:
     """Move pictures down and right by whole pixels; what comes in repeats the edge."""
     count, cameras, _, _, height, width = images.shape
-    down, right = shifts[..., 0, None], shifts[..., 1, None]
-    rows = (torch.arange(height, device=images.device) - down).clamp(0, height - 1)
-    columns = (torch.arange(width, device=images.device) - right).clamp(0, width - 1)
-    sample = torch.arange(count, device=images.device)[:, None, None, None]
-    camera = torch.arange(cameras, device=images.device)[None, :, None, None]
-    # Indexed dimensions come first: batch camera height width, then time channel.
-    moved = images.movedim((2, 3), (4, 5))[sample, camera, rows[..., :, None], columns[..., None, :]]
-    return moved.movedim((4, 5), (2, 3)).contiguous()
+    margin = int(shifts.abs().max())
+    padded = F.pad(images.flatten(0, 1).flatten(1, 2), (margin,) * 4, mode="replicate")
+    views = padded.unfold(2, height, 1).unfold(3, width, 1)  # every place a picture can be cut out at, without a copy
+    down, right = margin - shifts.flatten(0, 1).T
+    return views[torch.arange(count * cameras, device=images.device), :, down, right].view_as(images)
 
 
 def mirror(batch: Batch, rows: Bool[Tensor, " batch"], actions: Sequence[int]) -> Batch:

@@ -42,7 +42,8 @@ class DataSpec:
         cameras: camera slots of a batch, in order; an embodiment without one has that slot masked.
         image_size: height and width in pixels of every frame.
         n_obs_steps: observed frames up to now, `obs_stride` env steps apart.
-        num_frames: future frames in a window, `frame_stride` env steps apart; the first is `frame_stride` ahead.
+        num_frames: future frames in a window, `frame_stride` env steps apart; the first is `frame_stride` ahead;
+            0 if the model imagines none.
         action_horizon: actions predicted together, the first is the one to execute now.
     """
 

@@ -136,6 +136,16 @@ def test_nothing_held_out_means_no_validation(root: Path):
     assert fit(data, steps=2).validated == []
 
 
+def test_a_policy_needs_no_future_frames(root: Path):
+    data = make(root, num_frames=0)
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert batch.video is None
+    assert batch.observation.images.shape == (4, 1, 1, 3, 8, 8)
+    assert data.spec.num_frames == 0
+    with pytest.raises(UserError, match=r"data.num_frames must be 0 .* or more, got -1"):
+        make(root, num_frames=-1)
+
+
 def test_training_stopped_within_an_epoch_goes_on_as_if_it_had_not(root: Path, tmp_path: Path):
     whole = fit(make(root), steps=13)
     fit(make(root), steps=8, save=tmp_path)

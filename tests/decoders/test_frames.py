@@ -1,8 +1,10 @@
 """Patches and latents: exact inverses, and a frozen autoencoder in the place of pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from decoders.frames import patchify, unpatchify
 from decoders.latents import LatentDecoder
 from tests.worlds import random_batch, small_config, small_spec
 from unified.config import ClassSpec
+from unified.errors import UserError
 from unified.model import UnifiedModel
 
 
@@ -27,6 +30,11 @@ def test_first_patch_is_the_top_left_corner() -> None:
     frames = torch.randn(1, 3, 8, 8)
     assert torch.equal(patchify(frames, 4)[0, 0].reshape(3, 4, 4), frames[0, :, :4, :4])
     assert torch.equal(patchify(frames, 4)[0, 1].reshape(3, 4, 4), frames[0, :, :4, 4:])
+
+
+def test_a_decoder_of_frames_asks_for_data_that_has_some() -> None:
+    with pytest.raises(UserError, match=r"data.num_frames must be at least 1, got 0"):
+        UnifiedModel(small_config(), replace(small_spec(), num_frames=0))
 
 
 def latent_model(autoencoder: Path, patch_size: int) -> UnifiedModel:

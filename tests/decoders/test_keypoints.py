@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from decoders.keypoints import Keypoints
+from decoders.keypoints import Keypoints, trunk
 from decoders.observation import ObservationEncoder
 from tests.decoders.test_observation import SPEC, make_observation
 from unified.errors import UserError
@@ -40,6 +40,26 @@ def test_an_encoder_with_feature_points_gives_a_token_a_point_and_one_of_all_the
     first = next(encoder.trunk.parameters()).grad
     assert first is not None
     assert first.abs().sum() > 0
+
+
+@pytest.mark.parametrize("first_stride", [2, 4])
+def test_features_stand_at_a_quarter_of_the_picture_and_in_their_places(first_stride: int):
+    torch.manual_seed(0)
+    layers = trunk(3, 8, first_stride)
+    blank, spot = torch.zeros(1, 3, 64, 32), torch.zeros(1, 3, 64, 32)
+    spot[..., 40:44, 12:16] = 1.0  # what the cell in row 10, column 3 covers
+    features = layers[0](spot) - layers[0](blank)
+    assert layers(spot).shape == (1, 16, 16, 8)
+    strength = features.square().sum(dim=1)[0]
+    rows, columns = torch.nonzero(strength > 0, as_tuple=True)
+    cell = 4 // first_stride
+    assert (rows.float().mean() + 0.5) / cell == pytest.approx(10.5, abs=0.3)
+    assert (columns.float().mean() + 0.5) / cell == pytest.approx(3.5, abs=0.3)
+
+
+def test_another_first_stride_is_refused():
+    with pytest.raises(UserError, match="first_stride must be 2 or 4, got 3"):
+        ObservationEncoder(16, SPEC, width=8, keypoints=4, first_stride=3)
 
 
 def test_feature_points_are_finer_than_patches():

@@ -41,3 +41,11 @@ def test_without_its_history_only_the_last_proprio_is_felt():
         tokens = encoder(Observation(pictures, proprio, body, ("reach", "reach")))["proprio"]
         assert tokens.shape[1] == len(encoder.segments()[1].kinds) == (2 if history else 1)
         assert torch.equal(tokens[0], tokens[1]) != history
+
+
+def test_patches_of_fine_features_are_a_convolution_as_large_as_its_stride():
+    spec = dataclasses.replace(SPEC, image_size=(64, 32))
+    stem = ObservationEncoder(16, spec, patch_size=32, width=8, keypoints=4).stem
+    assert isinstance(stem, torch.nn.Conv2d)
+    features = torch.randn(2, 16, 16, 8)
+    torch.testing.assert_close(stem(features), torch.nn.Conv2d.forward(stem, features))

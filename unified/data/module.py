@@ -110,7 +110,7 @@ class WindowDataModule(pl.LightningDataModule):
         sources: the data sets; each is a block with `root` and options, see `Source`.
         image_size: height and width in pixels of every frame; one number for squares. Other sizes are scaled to it.
         n_obs_steps: observed frames, `obs_stride` env steps apart.
-        num_frames: future frames, `frame_stride` env steps apart.
+        num_frames: future frames, `frame_stride` env steps apart; 0 spares a policy that imagines none their cost.
         action_horizon: actions of a window.
         batch_size: of all processes together.
         num_workers: processes that read ahead; reading is fast enough for most models without any.
@@ -140,13 +140,14 @@ class WindowDataModule(pl.LightningDataModule):
             image_size=min(image_size) if isinstance(image_size, Sequence) else image_size,
             n_obs_steps=n_obs_steps,
             obs_stride=obs_stride,
-            num_frames=num_frames,
             frame_stride=frame_stride,
             action_horizon=action_horizon,
             batch_size=batch_size,
             val_batches=val_batches,
             steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
         )
+        if num_frames < 0:
+            raise UserError(f"data.num_frames must be 0 (no future frames) or more, got {num_frames}.")
         if not 0 <= holdout < 1:
             raise UserError(f"holdout must be at least 0 and below 1, got {holdout}.")
         if not sources:

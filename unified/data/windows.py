@@ -89,7 +89,7 @@ class Windows:
         )
         return Batch(
             observation=observation,
-            video=images[:, :, self.n_obs_steps :],
+            video=images[:, :, self.n_obs_steps :] if images.shape[2] > self.n_obs_steps else None,
             action=self.action,
             expert_action=self.expert_action,
             is_demonstration=self.is_demonstration,
