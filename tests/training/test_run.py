@@ -285,3 +285,15 @@ def test_two_runs_of_a_config_get_folders_of_their_own(
     assert sorted(folder.name for folder in (tmp_path / "runs").iterdir()) == ["twice", "twice-2"]
     assert main(["fit", "-c", path, "--ckpt_path", "last", "--trainer.max_steps", "2"]) == 0
     assert [p.name for p in list_checkpoints(tmp_path / "runs/twice-2")][-1] == "step-00000002.ckpt"
+
+
+def test_a_new_run_leaves_alone_what_its_name_holds_already(
+    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recording = tmp_path / "runs/twice/meta/info.json"
+    recording.parent.mkdir(parents=True)
+    recording.write_text("{}", encoding="utf-8")
+    assert main(["fit", "-c", str(write_config("twice", trainer={"max_steps": 1}))]) == 0
+    assert [path.name for path in (tmp_path / "runs/twice").iterdir()] == ["meta"]
+    assert list_checkpoints(tmp_path / "runs/twice-2")

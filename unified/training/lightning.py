@@ -246,7 +246,7 @@ def run(options: Options) -> int:
 
 
 def run_folder(options: Options, tree: dict[str, Any]) -> Path:
-    """`run_dir`, else runs/NAME of the first config; a new run gets -2, -3, ... if that name holds one already.
+    """`run_dir`, else runs/NAME of the first config; a new run gets -2, -3, ... if that holds a run or anything else.
 
     Processes that this one starts for other devices find the answer in the environment.
     """
@@ -256,8 +256,13 @@ def run_folder(options: Options, tree: dict[str, Any]) -> Path:
     numbered = [first, *(first.with_name(f"{first.name}-{number}") for number in range(2, 1000))]
     used = [folder for folder in numbered if list_checkpoints(folder)]
     if options.verb == "fit" and tree.get("ckpt_path") is None:
-        return next(folder for folder in numbered if folder not in used)
+        return next(folder for folder in numbered if folder not in used and _may_hold_run(folder))
     return used[-1] if used else first
+
+
+def _may_hold_run(folder: Path) -> bool:
+    """Whether a folder is new, empty or a run's; one of that name may be a data set."""
+    return not folder.exists() or (folder / "command.txt").exists() or not any(folder.iterdir())
 
 
 def _prepare() -> None:
