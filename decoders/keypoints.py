@@ -27,11 +27,10 @@ def trunk(channels: int, width: int, first_stride: int = 2) -> nn.Sequential:
     if first_stride not in (2, SHRINK):
         raise UserError(f"first_stride must be 2 or {SHRINK}, got {first_stride}.")
     fine = 2 * width
-    first = (
-        (*_layer(channels, width, 5, 2), *_layer(width, width, 3, 1), *_layer(width, fine, 3, 2))
-        if first_stride == 2
-        else (*_layer(channels, fine, 2 * SHRINK, SHRINK), *_layer(fine, fine, 3, 1))
-    )
+    if first_stride == 2:
+        first = *_layer(channels, width, 5, 2), *_layer(width, width, 3, 1), *_layer(width, fine, 3, 2)
+    else:
+        first = *_layer(channels, fine, 2 * SHRINK, SHRINK), *_layer(fine, fine, 3, 1)
     return nn.Sequential(*first, *_layer(fine, fine, 3, 1), *_layer(fine, fine, 3, 1))
 
 

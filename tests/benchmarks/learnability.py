@@ -93,9 +93,8 @@ def train(args: argparse.Namespace, suite: str, arm: str) -> None:
         limit = ["--trainer.callbacks", json.dumps([timer])]
         shift = ["--model.shift_pixels", str(SUITES[suite].shift_pixels)]
         stride = ["--model.network.observation.init_args.first_stride", str(SUITES[suite].first_stride)]
-        place = ["--run_dir", str(folder)]
-        options = ["--data.sources", json.dumps([source]), *limit, *shift, *stride, *place, *ARMS[arm]]
-        run("fit", "-c", "learnability", *options)
+        options = ["--data.sources", json.dumps([source]), *limit, *shift, *stride, *ARMS[arm]]
+        run("fit", "-c", "learnability", "--run_dir", str(folder), *options)
 
 
 def evaluate(args: argparse.Namespace, suite: str, arm: str) -> None:
