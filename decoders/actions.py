@@ -7,10 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from decoders.embodiment import EmbodimentLinear, Normalizer
-from unified.batch import ACTION, Batch, Observation
 from unified.errors import UserError, unknown_name
-from unified.sequence import Segment
-from unified.spec import DataSpec
+from unified.model.batch import ACTION, Batch, Observation
+from unified.model.sequence import Segment
+from unified.model.spec import DataSpec
 
 PREDICTIONS = ("velocity", "clean")
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from unified.spec import DataSpec
+from unified.model.spec import DataSpec
 
 SMALLEST_STD = 1e-3
 

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unified.batch import Batch, Observation
 from unified.errors import UserError
-from unified.sequence import Segment, grid_coordinates
-from unified.spec import DataSpec
+from unified.model.batch import Batch, Observation
+from unified.model.sequence import Segment, grid_coordinates
+from unified.model.spec import DataSpec
 
 
 def patchify(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from decoders.autoencoder import CONFIG, ConvAutoencoder
 from decoders.frames import FrameDecoder
-from unified.batch import Batch, Observation
 from unified.errors import UserError
-from unified.spec import DataSpec
+from unified.model.batch import Batch, Observation
+from unified.model.spec import DataSpec
 
 
 @runtime_checkable

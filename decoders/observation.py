@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from decoders.embodiment import EmbodimentLinear, Normalizer
 from decoders.frames import patchify
 from decoders.keypoints import SHRINK, Keypoints, trunk
-from unified.batch import PROPRIO, Observation
 from unified.errors import UserError
-from unified.sequence import Segment, grid_coordinates
-from unified.spec import DataSpec
+from unified.model.batch import PROPRIO, Observation
+from unified.model.sequence import Segment, grid_coordinates
+from unified.model.spec import DataSpec
 
 
 class ObservationEncoder(nn.Module):

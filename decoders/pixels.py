@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from decoders.frames import FrameDecoder
-from unified.batch import Batch, Observation
 from unified.errors import UserError
-from unified.spec import DataSpec
+from unified.model.batch import Batch, Observation
+from unified.model.spec import DataSpec
 
 FLOW_SCALE = 0.25  # an output of 1 moves by an eighth of the picture
 

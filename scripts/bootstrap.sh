@@ -74,7 +74,7 @@ may_install_system_packages() {
 
 backend() {
     env -u MUJOCO_GL -u UNIFIED_RENDERER $venv/bin/python -c \
-        'from unified.rendering import choose_rendering as c; print(c().backend)' 2>/dev/null || echo raycast
+        'from unified.rollout.rendering import choose_rendering as c; print(c().backend)' 2>/dev/null || echo raycast
 }
 
 # Never a reason to fail: without any graphics library the simulators draw by ray casting.
@@ -86,7 +86,7 @@ see_to_rendering() {
             say "apt-get could not install it"
     fi
     $venv/bin/python -c '
-from unified.rendering import choose_rendering
+from unified.rollout.rendering import choose_rendering
 print(f"setup: {choose_rendering()}")' >&2 || say "the renderer could not be examined; see \`unified doctor\`"
 }
 

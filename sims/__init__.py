@@ -7,16 +7,16 @@ import gymnasium
 import numpy as np
 
 from sims.deformable import TASKS as _DEFORMABLE_TASKS
-from sims.driving.families import FAMILY_NAMES as _DRIVING_FAMILIES
+from sims.driving.scenarios.families import FAMILY_NAMES as _DRIVING_FAMILIES
 from sims.games.catalog import GAMES as _GAMES
 from sims.highway import WORLDS as _HIGHWAY_WORLDS
-from sims.metaworld_tasks import TASKS as _METAWORLD_TASKS
+from sims.metaworld.tasks import TASKS as _METAWORLD_TASKS
 from sims.screen import PUZZLES as _SCREEN_PUZZLES
 
 for _name in _METAWORLD_TASKS:
     gymnasium.register(
         id=f"MetaWorld-{_name}",
-        entry_point="sims.metaworld:MetaWorldEnv",
+        entry_point="sims.metaworld.env:MetaWorldEnv",
         kwargs={"task_name": _name},
         disable_env_checker=True,  # it refuses the empty "pixels" of cameras=(); the tests run the full check
     )

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from unified.batch import Batch
+from unified.model.batch import Batch
 
 
 def draw_shifts(

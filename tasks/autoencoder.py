@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from decoders.autoencoder import ConvAutoencoder
-from unified.batch import Batch
+from unified.model.batch import Batch
 from unified.training.optimizers import AdamW, OptimizerFactory, describe
 from unified.training.progress import run_progress
 from unified.training.schedule import ProgressSchedule, Schedule

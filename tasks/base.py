@@ -12,12 +12,12 @@ from torch import Tensor
 from tasks.augmentation import draw_shifts, mirror, shift_pictures
 from tasks.metrics import METRICS, Metric
 from tasks.mixing import interleave, move_play, passes_of, shares_of
-from unified.batch import Batch
-from unified.config import ModelConfig
 from unified.errors import UserError, unknown_name
-from unified.model import UnifiedModel
-from unified.queries import get_query
-from unified.spec import DataSpec
+from unified.model.batch import Batch
+from unified.model.config import ModelConfig
+from unified.model.model import UnifiedModel
+from unified.model.queries import get_query
+from unified.model.spec import DataSpec
 from unified.training.network import Network
 from unified.training.optimizers import Muon, OptimizerFactory, describe
 from unified.training.progress import log_interval, run_progress
@@ -36,7 +36,7 @@ class GenerativeTask(pl.LightningModule):
 
     Args:
         spec: of the data (`DataSpec.to_dict()`); the command line links it to the data module's.
-        network: the architecture; in YAML the keys of `unified.config.ModelConfig`.
+        network: the architecture; in YAML the keys of `unified.model.config.ModelConfig`.
         queries: share of each batch by query name.
         loss_weights: factor of each stream's loss, 1 if not named.
         optimizer: `Muon` or `AdamW`, with their options.

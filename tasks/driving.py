@@ -9,9 +9,9 @@ from torch import Tensor
 
 from tasks.base import GenerativeTask
 from tasks.metrics import METRICS, Metric, action_metrics
-from unified.batch import Batch
-from unified.model import UnifiedModel
-from unified.queries import Query
+from unified.model.batch import Batch
+from unified.model.model import UnifiedModel
+from unified.model.queries import Query
 
 PLANNING_BODY = "car_trajectory"
 POSES, POSE_DT_S = 40, 0.1

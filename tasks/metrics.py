@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from unified.batch import Batch
-from unified.model import UnifiedModel
-from unified.queries import Query
+from unified.model.batch import Batch
+from unified.model.model import UnifiedModel
+from unified.model.queries import Query
 
 
 def psnr(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from unified.queries import Query
+from unified.model.queries import Query
 
 
 def interleave(shares: Sequence[float], num_rows: int) -> Int[Tensor, " row"]:

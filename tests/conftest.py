@@ -41,7 +41,7 @@ LONGEST = (
 
 def pytest_configure() -> None:
     """Draw with the renderer that the commands would choose here."""
-    from unified.rendering import configure_rendering
+    from unified.rollout.rendering import configure_rendering
 
     configure_rendering(announce=False)
 

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from tests.data.recordings import record
-from unified.backbone import UViT
+from unified.model.backbone import UViT
 from unified.training.cli import main
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

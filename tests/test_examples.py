@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_robot import FIT, IMPORT, JUDGE
+from tests.training.test_robot import FIT, IMPORT, JUDGE
 from unified.cli import COMMANDS, main
 
 # Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.

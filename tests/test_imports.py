@@ -46,18 +46,18 @@ TORCH_FREE = (
     "unified.atomic",
     "unified.cli",
     "unified.commands",
-    "unified.episodes",
+    "unified.rollout.episodes",
     "unified.errors",
-    "unified.intervals",
-    "unified.queries",
-    "unified.record",
-    "unified.rendering",
-    "unified.report",
-    "unified.results",
-    "unified.rollout",
-    "unified.spec",
-    "unified.suites",
-    "unified.video",
+    "unified.judging.intervals",
+    "unified.model.queries",
+    "unified.rollout.record",
+    "unified.rollout.rendering",
+    "unified.report.page",
+    "unified.judging.results",
+    "unified.rollout.rollout",
+    "unified.model.spec",
+    "unified.rollout.suites",
+    "unified.report.video",
     "sims",
 )
 PROBE = """
@@ -91,11 +91,10 @@ def imported_modules(path: Path) -> Iterator[str]:
 
 
 def torch_free_modules() -> list[str]:
-    listed = [name for name in TORCH_FREE if (ROOT / name.replace(".", "/")).is_dir() or module_path(name).is_file()]
     found = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in python_files("unified/commands", "sims")
     ]
-    return [*listed, *(name.removesuffix(".__init__") for name in found)]
+    return [*TORCH_FREE, *(name.removesuffix(".__init__") for name in found)]
 
 
 def module_path(name: str) -> Path:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unified.config import ClassSpec, ModelConfig
-    from unified.model import UnifiedModel
-    from unified.queries import QUERIES, Query, get_query
+    from unified.model.config import ClassSpec, ModelConfig
+    from unified.model.model import UnifiedModel
+    from unified.model.queries import QUERIES, Query, get_query
 
 _HOMES = {
-    "ClassSpec": "unified.config",
-    "ModelConfig": "unified.config",
-    "UnifiedModel": "unified.model",
-    "QUERIES": "unified.queries",
-    "Query": "unified.queries",
-    "get_query": "unified.queries",
+    "ClassSpec": "unified.model.config",
+    "ModelConfig": "unified.model.config",
+    "UnifiedModel": "unified.model.model",
+    "QUERIES": "unified.model.queries",
+    "Query": "unified.model.queries",
+    "get_query": "unified.model.queries",
 }
 
 __all__ = ["QUERIES", "ClassSpec", "ModelConfig", "Query", "UnifiedModel", "__version__", "get_query"]

@@ -7,15 +7,15 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from sims.arguments import checked_cameras, checked_integer
 from sims.box2d.driver import RaceDriver
 from sims.box2d.quiet_world import make_world, picture
-from sims.episodes import FILM_SIZE, Policy
-from sims.errors import unknown_name
-from sims.renderer import MAX_IMAGE_SIZE
-from sims.replay import ReplayEnv
-from sims.versions import package_version
-from sims.wander import Wander
+from sims.common.arguments import checked_cameras, checked_integer
+from sims.common.episodes import FILM_SIZE, Policy
+from sims.common.errors import unknown_name
+from sims.common.renderer import MAX_IMAGE_SIZE
+from sims.common.replay import ReplayEnv
+from sims.common.versions import package_version
+from sims.common.wander import Wander
 
 _VIEW = "top"
 _SOLVED_SHARE = 0.9  # of the tiles; "solved" is 900 points, of which a tile is worth 1000 / tiles and a step -0.1

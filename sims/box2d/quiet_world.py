@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from sims.optional import optional_package
+from sims.common.optional import optional_package
 
 
 def make_world() -> Any:

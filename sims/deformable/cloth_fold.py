@@ -7,8 +7,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from sims.arm_expert import Waypoint
-from sims.base import Policy
+from sims.arm.expert import Waypoint
+from sims.common.base import Policy
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth
 from sims.deformable.cloth_scene import BeadExpert, ClothEnv

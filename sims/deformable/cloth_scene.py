@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm_expert import Waypoint
+from sims.arm.expert import Waypoint
 from sims.deformable import measures
 from sims.deformable.cloth import Cloth, ClothState, add_cloth
 from sims.deformable.contact import GRASPABLE

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm_expert import Waypoint
-from sims.base import Policy
+from sims.arm.expert import Waypoint
+from sims.common.base import Policy
 from sims.deformable.cloth import Cloth, folded_over
 from sims.deformable.cloth_scene import ClothEnv
 from sims.deformable.measures import rigid_fit

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-from sims.arm_expert import Waypoint
-from sims.base import Policy
+from sims.arm.expert import Waypoint
+from sims.common.base import Policy
 from sims.deformable.moves import FINGERTIP, SteadyExpert, pinch
 from sims.deformable.scene import DeformableEnv, grasp_yaw
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm import MAX_MOVE, MAX_TURN
-from sims.arm_expert import ArmExpert, Style, Waypoint
+from sims.arm.env import MAX_MOVE, MAX_TURN
+from sims.arm.expert import ArmExpert, Style, Waypoint
 from sims.deformable.cloth import ClothState
 from sims.deformable.scene import DeformableEnv, grasp_yaw
 

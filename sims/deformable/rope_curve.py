@@ -8,8 +8,8 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm_expert import Waypoint
-from sims.base import Policy
+from sims.arm.expert import Waypoint
+from sims.common.base import Policy
 from sims.deformable.measures import distance_between_polylines
 from sims.deformable.rope_scene import RopeEnv, RopeExpert, turned_yaw
 from sims.deformable.scene import near_table

@@ -8,8 +8,8 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm import YAW_LIMIT
-from sims.arm_expert import Waypoint
+from sims.arm.env import YAW_LIMIT
+from sims.arm.expert import Waypoint
 from sims.deformable.moves import FINGERTIP, LOWEST, ReactiveExpert, grips
 from sims.deformable.rope import Rope, RopeState, add_rope
 from sims.deformable.scene import DeformableEnv, grasp_yaw, near_table

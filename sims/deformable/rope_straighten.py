@@ -7,8 +7,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from sims.arm_expert import Waypoint
-from sims.base import Policy
+from sims.arm.expert import Waypoint
+from sims.common.base import Policy
 from sims.deformable.measures import straightness
 from sims.deformable.rope import wandering_line
 from sims.deformable.rope_scene import RopeEnv, RopeExpert

@@ -7,8 +7,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from sims.arm_expert import Waypoint
-from sims.base import Policy
+from sims.arm.expert import Waypoint
+from sims.common.base import Policy
 from sims.deformable.contact import GRASPABLE
 from sims.deformable.measures import length_past_plane, signed_crossings
 from sims.deformable.rope_scene import RopeEnv, RopeExpert

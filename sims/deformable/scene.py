@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from sims.arm import CONTROL_DT, ArmEnv
-from sims.arm_looks import draw_colour
-from sims.arm_model import PREFIX, tabletop
+from sims.arm.env import CONTROL_DT, ArmEnv
+from sims.arm.looks import draw_colour
+from sims.arm.model import PREFIX, tabletop
 from sims.deformable.contact import SOLIMP, SOLREF
 
 SIM_DT = CONTROL_DT / 12  # 4.2 ms: half the steps of a rigid scene; contacts with time constants of 9 ms are stable

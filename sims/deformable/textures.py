@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from jaxtyping import UInt8
 
-from sims.arm_looks import Colour, draw_colour
+from sims.arm.looks import Colour, draw_colour
 
 _SIZE = 64
 TRAIN_HUES = (0.55, 1.03)  # blue over purple to red

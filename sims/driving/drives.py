@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sims.driving.ego.planners import Planner, PrivilegedPlanner, make_planner
 from sims.driving.judge import WINDOW, Reference, window_scores
-from sims.driving.planners import Planner, PrivilegedPlanner, make_planner
-from sims.driving.scenario import Scenario
-from sims.driving.scenarios import build_scenario, topologies
+from sims.driving.scenarios.library import build_scenario, topologies
+from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scores.pdms import STEPS_NEEDED
 from sims.driving.world import World
 

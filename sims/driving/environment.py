@@ -9,25 +9,25 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
-from sims.base import FILM_SIZE, Observation, Policy, SimEnv
-from sims.camera import CameraView, Size
-from sims.driving.controls import CONTROLS
+from sims.common.base import FILM_SIZE, Observation, Policy, SimEnv
+from sims.common.camera import CameraView, Size
+from sims.common.errors import unknown_name
+from sims.common.renderer import Renderer
+from sims.driving.ego.controls import CONTROLS
+from sims.driving.ego.latency import Latency
+from sims.driving.ego.planners import PLANNERS, make_planner
+from sims.driving.ego.play import Player
+from sims.driving.ego.vehicle import CONTROL_DT_S, step_bicycle
+from sims.driving.ego.wheels import Wheels
 from sims.driving.judge import Judge, facts, so_far
-from sims.driving.latency import Latency
-from sims.driving.lidar import Lidar
-from sims.driving.planners import PLANNERS, make_planner
-from sims.driving.play import Player
-from sims.driving.rigs import rig as rig_of
-from sims.driving.scenarios import FAMILIES, build_scenario, scenario_ids, topologies
-from sims.driving.scene import ABOVE, CHASE, EGOS, Scene
+from sims.driving.looks.scene import ABOVE, CHASE, EGOS, Scene
+from sims.driving.looks.weather import Weather, weather_of
+from sims.driving.scenarios.library import FAMILIES, build_scenario, scenario_ids, topologies
 from sims.driving.scores.scene import HEADING, VX, YAW_ACC, YAW_RATE, VehicleParameters, X, Y
-from sims.driving.sensors import Sensors, Truth, camera_view
-from sims.driving.vehicle import CONTROL_DT_S, step_bicycle
-from sims.driving.weather import Weather, weather_of
-from sims.driving.wheels import Wheels
+from sims.driving.sensors.lidar import Lidar
+from sims.driving.sensors.rigs import rig as rig_of
+from sims.driving.sensors.suite import Sensors, Truth, camera_view
 from sims.driving.world import STATE_VECTOR_SIZE, World
-from sims.errors import unknown_name
-from sims.renderer import Renderer
 
 TEST_SEEDS = range(10_000, 20_000)  # their episodes take place on held-out topologies, all others never
 ROUTE_AHEAD_M = (5.0, 10.0, 15.0, 25.0, 40.0)

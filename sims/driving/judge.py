@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from sims.driving.planners import PrivilegedPlanner
+from sims.driving.ego.planners import PrivilegedPlanner
 from sims.driving.scores.alpasim import alpasim_score
 from sims.driving.scores.epdms import epdms_one_stage
 from sims.driving.scores.pdms import STEPS_NEEDED, pdms

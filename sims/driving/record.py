@@ -6,11 +6,11 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Float64
 
-from sims.driving.actors import KINDS, ActorTable
-from sims.driving.lights import RED
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.map.lights import RED
+from sims.driving.map.roads import RoadMap
+from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scores.scene import ScoredLane, ScoredMap, ScoredScene, Track
+from sims.driving.traffic.actors import KINDS, ActorTable
 
 
 @dataclass

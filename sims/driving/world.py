@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Float64
 
-from sims.driving.actors import MAX_ACTORS, NUM_COLUMNS, SEEN, TOUCHED, ActorTable
-from sims.driving.crowd import Crowd
+from sims.driving.ego.vehicle import CONTROL_DT_S, GRAVITY_MPS2, ego_state, step_bicycle
+from sims.driving.looks.weather import Weather
+from sims.driving.map.roads import RoadMap
+from sims.driving.map.visibility import visible
 from sims.driving.record import Record
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scores.scene import HEADING, STATE_SIZE, VX, ScoredScene, VehicleParameters, X, Y
-from sims.driving.vehicle import CONTROL_DT_S, GRAVITY_MPS2, ego_state, step_bicycle
-from sims.driving.verdict import ego_box, is_at_fault, is_off_road, runs_red, touched
-from sims.driving.visibility import visible
-from sims.driving.weather import Weather
+from sims.driving.traffic.actors import MAX_ACTORS, NUM_COLUMNS, SEEN, TOUCHED, ActorTable
+from sims.driving.traffic.crowd import Crowd
+from sims.driving.traffic.verdict import ego_box, is_at_fault, is_off_road, runs_red, touched
 
 # Head of the state vector; the ego's state and the actors' table follow.
 _SCENARIO, _STEP, _AT_FAULT, _OFF_ROAD, _RAN_RED, _BAD_STEP, _BAD_ACTOR, _FURTHEST = range(8)

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm_model import tabletop
+from sims.arm.model import tabletop
 
 BOARD = "board"
 BOARD_CENTRE = (0.5, 0.0)

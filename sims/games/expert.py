@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-from sims.arm_expert import ArmExpert, Style, Waypoint
+from sims.arm.expert import ArmExpert, Style, Waypoint
 from sims.games.board_parts import HAND_YAW
 
 _EASY_PACE = 0.5  # of the speed elsewhere: one picture of 64 pixels must do for several actions

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 from numpy.typing import ArrayLike
 
-from sims.arm import ArmEnv
-from sims.errors import unknown_name
+from sims.arm.env import ArmEnv
+from sims.common.errors import unknown_name
 from sims.games.board_parts import BOARD, BOARD_CENTRE, FINGERTIP, HAND_YAW
 from sims.games.tally import NO_PIECE, SIZE, Tally
 

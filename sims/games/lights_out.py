@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float64
 
-from sims.arm_expert import Waypoint
-from sims.arm_looks import draw_colour
-from sims.base import Policy
+from sims.arm.expert import Waypoint
+from sims.arm.looks import draw_colour
+from sims.common.base import Policy
 from sims.games.board_parts import (
     BOARD_HEIGHT,
     BUTTON_HEIGHT,

@@ -8,19 +8,19 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from sims.arguments import checked_cameras, checked_integer
-from sims.episodes import FILM_SIZE, Observation, Policy
-from sims.errors import unknown_name
+from sims.common.arguments import checked_cameras, checked_integer
+from sims.common.episodes import FILM_SIZE, Observation, Policy
+from sims.common.errors import unknown_name
+from sims.common.optional import optional_package
+from sims.common.renderer import MAX_IMAGE_SIZE
+from sims.common.replay import ReplayEnv
+from sims.common.versions import package_version
+from sims.common.wander import Wander
 from sims.highway.controls import CONTROLS
 from sims.highway.drivers import make_driver
 from sims.highway.pictures import draw
 from sims.highway.pursuit import wrapped
 from sims.highway.worlds import WORLD_INFO
-from sims.optional import optional_package
-from sims.renderer import MAX_IMAGE_SIZE
-from sims.replay import ReplayEnv
-from sims.versions import package_version
-from sims.wander import Wander
 
 _VIEW = "top"
 _MAX_MPS = 50.0

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from sims.optional import optional_package
-from sims.renderer import box_average
+from sims.common.optional import optional_package
+from sims.common.renderer import box_average
 
 _FACTOR = 2  # drawn larger and averaged; by more, and lines that are drawn one pixel wide would fade away
 

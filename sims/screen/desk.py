@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm_model import tabletop
+from sims.arm.model import tabletop
 
 SCREEN_SIZE = 128  # pixels, both ways
 SCREEN = "screen"  # the texture, its material and the camera that looks straight at it

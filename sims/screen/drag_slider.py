@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import ImageDraw
 
-from sims.arm_looks import draw_colour
+from sims.arm.looks import draw_colour
 from sims.screen.puzzle import Box, Goal, Point, Puzzle, is_inside, square
 
 _PIECE = 13.0  # pixels, half the piece

@@ -10,16 +10,16 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from PIL import ImageDraw
 
-from sims.arm import ArmEnv
-from sims.arm_looks import draw_colour
-from sims.base import FILM_SIZE, Policy
-from sims.camera import CameraView
-from sims.errors import unknown_name
-from sims.raycast import texture_pixels
+from sims.arm.env import ArmEnv
+from sims.arm.looks import draw_colour
+from sims.common.base import FILM_SIZE, Policy
+from sims.common.camera import CameraView
+from sims.common.errors import unknown_name
+from sims.common.raycast import texture_pixels
+from sims.common.versions import package_version
 from sims.screen import PUZZLES
 from sims.screen.desk import BUTTON, HOLD_HEIGHT, MOUSE, MOUSE_CENTRE, SCREEN, MouseSensor, desk
 from sims.screen.puzzle import Puzzle
-from sims.versions import package_version
 
 _GAINS = (700.0, 1000.0)  # pixels per metre
 _UNSEEN_GAINS = ((550.0, 680.0), (1020.0, 1200.0))

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float
 
-from sims.arm import MAX_MOVE
-from sims.arm_expert import ArmExpert, Style, Waypoint
+from sims.arm.env import MAX_MOVE
+from sims.arm.expert import ArmExpert, Style, Waypoint
 from sims.screen.desk import HOLD_HEIGHT, PRESS_DEPTH
 from sims.screen.puzzle import Goal
 

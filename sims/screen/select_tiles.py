@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import ImageDraw
 
-from sims.arm_looks import draw_colour
+from sims.arm.looks import draw_colour
 from sims.screen.icons import draw_icon, names
 from sims.screen.puzzle import Box, Goal, Point, Puzzle
 from sims.screen.theme import NAMED, Colour

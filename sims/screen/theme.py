@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sims.arm_looks import draw_colour
+from sims.arm.looks import draw_colour
 from sims.screen.desk import SCREEN_SIZE
 
 Colour = tuple[int, int, int]

@@ -22,7 +22,7 @@ import mujoco
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from sims.renderer import GLRenderer
+from sims.common.renderer import GLRenderer
 
 STEPS = 150
 Run = tuple[Callable[[], None], Callable[[int], object]]  # back to the start; step number so and so

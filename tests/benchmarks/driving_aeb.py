@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unified.intervals import wilson
-from unified.results import read_results
+from unified.judging.intervals import wilson
+from unified.judging.results import read_results
 
 METRIC = "hardest_braking_mps2"
 THRESHOLDS_MPS2 = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from sims.driving.drives import DriveResult, drive
-from sims.driving.planners import PLANNERS
-from sims.driving.scenarios import FAMILIES
-from unified.intervals import wilson
+from sims.driving.ego.planners import PLANNERS
+from sims.driving.scenarios.library import FAMILIES
+from unified.judging.intervals import wilson
 
 
 def main() -> int:

@@ -19,11 +19,11 @@ import mujoco
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from sims.camera import Size, height_and_width
+from sims.common.camera import Size, height_and_width
 from sims.driving.environment import DrivingEnv
-from sims.driving.rigs import RIGS
-from sims.driving.scenarios import build_scenario, scenario_ids
-from sims.driving.sensors import camera_view
+from sims.driving.scenarios.library import build_scenario, scenario_ids
+from sims.driving.sensors.rigs import RIGS
+from sims.driving.sensors.suite import camera_view
 from tests.benchmarks.sims import cpu_ms
 
 SIZES: tuple[Size, ...] = (64, (128, 256), (240, 427))

@@ -28,9 +28,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sims.driving import wheels
+from sims.driving.ego import wheels
+from sims.driving.ego.vehicle import GRAVITY_MPS2, MAX_STEER_RAD, ego_state
 from sims.driving.scores.scene import VX, YAW_RATE, VehicleParameters, X
-from sims.driving.vehicle import GRAVITY_MPS2, MAX_STEER_RAD, ego_state
 from tests.sims.driving import steady_turns
 
 CAR = VehicleParameters()

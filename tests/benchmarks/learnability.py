@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unified.results import read_results
+from unified.judging.results import read_results
 
 
 @dataclass(frozen=True)

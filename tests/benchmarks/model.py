@@ -19,10 +19,10 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.worlds import random_batch
-from unified.backbone import UViT
-from unified.config import ModelConfig
-from unified.model import UnifiedModel
-from unified.spec import DataSpec, Embodiment
+from unified.model.backbone import UViT
+from unified.model.config import ModelConfig
+from unified.model.model import UnifiedModel
+from unified.model.spec import DataSpec, Embodiment
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 

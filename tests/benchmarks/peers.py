@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from tests.benchmarks.model import alternate, build, demo_spec
 from tests.worlds import random_batch
-from unified.batch import Batch
-from unified.spec import DataSpec
+from unified.model.batch import Batch
+from unified.model.spec import DataSpec
 
 CHUNK = 16
 

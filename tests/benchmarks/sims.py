@@ -21,7 +21,7 @@ import mujoco
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from sims.renderer import GLRenderer
+from sims.common.renderer import GLRenderer
 
 CAMERAS = ("corner2", "left")
 

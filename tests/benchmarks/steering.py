@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unified.heldout import HeldOutWindows, choose_windows, open_dataset
-from unified.model import UnifiedModel
+from unified.data.heldout import HeldOutWindows, choose_windows, open_dataset
+from unified.model.model import UnifiedModel
 
 STEERING = 0
 LAGS = range(0, 9)

@@ -88,7 +88,7 @@ def run(command: list[str]) -> float:
 
 def collect(output: Path, seeds: list[int]) -> dict[str, dict[str, Any]]:
     """Successes per task and seed, and the pooled rate with its interval."""
-    from unified.intervals import wilson
+    from unified.judging.intervals import wilson
 
     table: dict[str, dict[str, Any]] = {}
     for arm in ARMS:

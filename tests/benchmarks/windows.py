@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.data.recordings import record
-from unified.batch import Batch, images_to_uint8
 from unified.data.module import WindowDataModule
 from unified.data.source import Source
 from unified.data.windows import WindowDataset, WindowSampler
+from unified.model.batch import Batch, images_to_uint8
 
 SHAPES: dict[str, dict[str, Any]] = {
     "demo: 1 camera, frames 0 and +8": {"cameras": ("front",), "size": 64, "n_obs_steps": 1, "num_frames": 1},

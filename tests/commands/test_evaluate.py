@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from tests.test_policies import CAR, SAWYER, make_model
+from tests.rollout.test_policies import CAR, SAWYER, make_model
 from unified.cli import main
-from unified.episodes import Episode
+from unified.data.heldout import choose_windows, open_dataset, pick_window
 from unified.errors import UserError
-from unified.evaluation import clear_folder, suite_episodes, with_films
-from unified.heldout import choose_windows, open_dataset, pick_window
-from unified.policies import load_model
-from unified.results import read_results
-from unified.spec import DataSpec
-from unified.suites import load_suite
-from unified.video import read_video
+from unified.judging.evaluation import clear_folder, suite_episodes, with_films
+from unified.judging.results import read_results
+from unified.model.spec import DataSpec
+from unified.report.video import read_video
+from unified.rollout.episodes import Episode
+from unified.rollout.policies import load_model
+from unified.rollout.suites import load_suite
 
 SPEC = DataSpec(embodiments=(SAWYER,), cameras=("corner2",), image_size=(32, 32))
 SUITE = """

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unified.data.writer import EpisodeWriter
+from unified.data.lerobot3.writer import EpisodeWriter
 
 
 def record(

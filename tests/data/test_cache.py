@@ -11,7 +11,7 @@ import pytest
 from tests.data.recordings import edit_table, film_path, record
 from unified.data.cache import Cache
 from unified.data.frames import resize
-from unified.data.mp4 import find_encoding, read_mp4, write_mp4
+from unified.data.lerobot3.mp4 import find_encoding, read_mp4, write_mp4
 from unified.data.source import Source, open_recording
 from unified.errors import DataError
 

@@ -11,12 +11,12 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from tests.data.recordings import record
-from unified.batch import Batch
-from unified.data import layout
+from unified.data.lerobot3 import layout
 from unified.data.module import WindowDataModule, WindowLoader
 from unified.data.source import Source
 from unified.data.windows import BatchReader, Windows, WindowSampler
 from unified.errors import UserError
+from unified.model.batch import Batch
 
 # Lightning's own: a deprecated torch call, and advice about callbacks that these tests do without.
 pytestmark = [

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tests.data.recordings import record
-from unified.batch import Batch, images_to_float
 from unified.data.cache import Cache
 from unified.data.source import Source, open_recording
 from unified.data.windows import BatchReader, WindowDataset, WindowSampler, WindowSource
-from unified.spec import DataSpec, Embodiment
+from unified.model.batch import Batch, images_to_float
+from unified.model.spec import DataSpec, Embodiment
 
 ARM = Embodiment("arm", action_dim=3, proprio_dim=2, cameras=("front", "wrist"), control_dt=0.1)
 CAR = Embodiment("car", action_dim=2, proprio_dim=4, cameras=("road",), control_dt=0.05)

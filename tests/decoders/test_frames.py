@@ -13,9 +13,9 @@ from decoders.autoencoder import ConvAutoencoder
 from decoders.frames import patchify, unpatchify
 from decoders.latents import LatentDecoder
 from tests.worlds import random_batch, small_config, small_spec
-from unified.config import ClassSpec
 from unified.errors import UserError
-from unified.model import UnifiedModel
+from unified.model.config import ClassSpec
+from unified.model.model import UnifiedModel
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(1, 3))

@@ -5,9 +5,9 @@ import dataclasses
 import torch
 
 from decoders.observation import ObservationEncoder
-from tests.test_policies import SAWYER
-from unified.batch import Observation
-from unified.spec import DataSpec
+from tests.rollout.test_policies import SAWYER
+from unified.model.batch import Observation
+from unified.model.spec import DataSpec
 
 SPEC = DataSpec(embodiments=(SAWYER,), cameras=("corner2",), image_size=(32, 32))
 

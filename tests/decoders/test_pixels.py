@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from decoders.pixels import FLOW_SCALE, PixelDecoder, warp
-from tests.test_policies import SAWYER
-from unified.batch import Observation
+from tests.rollout.test_policies import SAWYER
 from unified.errors import UserError
-from unified.spec import DataSpec
+from unified.model.batch import Observation
+from unified.model.spec import DataSpec
 
 SPEC = DataSpec(embodiments=(SAWYER,), cameras=("corner2",), image_size=(32, 32), num_frames=2)
 

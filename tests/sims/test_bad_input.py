@@ -66,14 +66,14 @@ def test_stepping_before_reset_or_after_the_end_asks_for_a_reset(env):
     ],
 )
 def test_a_wrong_argument_is_named(kwargs, message):
-    from sims.metaworld import MetaWorldEnv
+    from sims.metaworld.env import MetaWorldEnv
 
     with pytest.raises(ValueError, match=message):
         MetaWorldEnv("reach-v3", **kwargs)
 
 
 def test_a_wrong_task_gets_the_nearest_name():
-    from sims.metaworld import MetaWorldEnv
+    from sims.metaworld.env import MetaWorldEnv
 
     with pytest.raises(NameNotFound, match="MetaWorld-reach"):
         gymnasium.make("sims:MetaWorld-reech-v3")

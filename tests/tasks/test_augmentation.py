@@ -3,7 +3,7 @@
 import torch
 
 from tasks.augmentation import draw_shifts, mirror, shift, shift_pictures
-from unified.batch import Batch, Observation
+from unified.model.batch import Batch, Observation
 
 
 def pictures(frames: int = 1) -> torch.Tensor:

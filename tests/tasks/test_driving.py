@@ -7,9 +7,9 @@ import torch
 
 from tasks.driving import PLANNING_BODY, POSES, constant_velocity, plan_metrics, trajectory_errors
 from tests.worlds import random_batch, small_config, small_spec
-from unified.model import UnifiedModel
-from unified.queries import get_query
-from unified.spec import Embodiment
+from unified.model.model import UnifiedModel
+from unified.model.queries import get_query
+from unified.model.spec import Embodiment
 
 PEDALS, PLANS = Embodiment("car", 2, 3, ("front",), 0.1), Embodiment(PLANNING_BODY, 3 * POSES, 3, ("front",), 0.1)
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.data.recordings import edit_table
-from unified.model import UnifiedModel
+from unified.model.model import UnifiedModel
 from unified.training.checkpoints import list_checkpoints, read_checkpoint
 from unified.training.cli import main
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import unified
-from unified.rendering import choose_rendering
+from unified.rollout.rendering import choose_rendering
 
 HELP = "Say what this machine has and lacks, with the fix for each."
 EXAMPLES = """
@@ -45,7 +45,7 @@ OPTIONAL = {
 DISK_NEEDED_GB = 5
 MEMORY_NEEDED_GB = 4
 TEST_FRAME = (
-    "from unified.rendering import configure_rendering; configure_rendering(announce=False)\n"
+    "from unified.rollout.rendering import configure_rendering; configure_rendering(announce=False)\n"
     "import gymnasium, sims\n"
     "env = gymnasium.make('sims:MetaWorld-reach-v3', image_size=64)\n"
     "picture = next(iter(env.reset(seed=0)[0]['pixels'].values()))\n"

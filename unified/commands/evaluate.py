@@ -9,15 +9,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unified.builtin import BUILTIN_POLICIES, check_builtin, is_builtin, known_policies
-from unified.episodes import Episode
 from unified.errors import UserError, unknown_name
-from unified.results import EpisodeResult
-from unified.suites import Suite
-from unified.tables import label, print_tables
+from unified.judging.results import EpisodeResult
+from unified.report.tables import label, print_tables
+from unified.rollout.builtin import BUILTIN_POLICIES, check_builtin, is_builtin, known_policies
+from unified.rollout.episodes import Episode
+from unified.rollout.suites import Suite
 
 if TYPE_CHECKING:
-    from unified.model import UnifiedModel
+    from unified.model.model import UnifiedModel
 
 HELP = "Run a policy in a suite: success with 95 % intervals beside expert and random, films, results.json, a page."
 EXAMPLES = """
@@ -85,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: if the policy does not fit the suite, or an environment breaks.
     """
-    from unified.evaluation import clear_folder, collect_results, save, suite_episodes, with_films
-    from unified.rendering import configure_rendering
-    from unified.suites import load_suite, parse_env_kwargs, with_env_kwargs
+    from unified.judging.evaluation import clear_folder, collect_results, save, suite_episodes, with_films
+    from unified.rollout.rendering import configure_rendering
+    from unified.rollout.suites import load_suite, parse_env_kwargs, with_env_kwargs
 
     if args.suite is None:
         return _judge_recordings(args)
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _judge_recordings(args: argparse.Namespace) -> int:
     """Score a checkpoint on held-out recordings alone: for bodies that no simulator here moves."""
-    from unified.evaluation import clear_folder, collect_results, save
+    from unified.judging.evaluation import clear_folder, collect_results, save
 
     if not args.data or args.policy in BUILTIN_POLICIES:
         raise UserError("Without --suite there must be a checkpoint as --policy and a recording as --data.")
@@ -160,7 +160,7 @@ def _load(args: argparse.Namespace, known: Iterable[str]) -> "UnifiedModel":
         raise unknown_name("policy (and no checkpoint folder of that name)", args.policy, known)
     import torch
 
-    from unified.policies import load_model
+    from unified.rollout.policies import load_model
 
     # Threads that wait for a core that a worker uses cost many times what they save.
     workers = args.workers if args.suite else 0
@@ -173,8 +173,8 @@ def _load(args: argparse.Namespace, known: Iterable[str]) -> "UnifiedModel":
 
 
 def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) -> Any:
-    from unified.evaluation import check_cameras, embodiment_of
-    from unified.policies import ModelPolicy
+    from unified.judging.evaluation import check_cameras, embodiment_of
+    from unified.rollout.policies import ModelPolicy
 
     policy = ModelPolicy(
         model,
@@ -202,7 +202,7 @@ def _model_extras(
     model: "UnifiedModel", suite: Suite, episodes: Sequence[Episode], args: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """Scores of all queries, films of plans, and the settings, for results.json."""
-    from unified.judging import make_plans
+    from unified.judging.open_loop import make_plans
 
     settings = {name: getattr(args, name) for name in ("num_steps", "n_action_steps", "guidance")}
     more: dict[str, Any] = {"policy_settings": settings}
@@ -218,7 +218,7 @@ def _model_extras(
 
 
 def _query_scores(model: "UnifiedModel", args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    from unified.judging import judge_queries
+    from unified.judging.open_loop import judge_queries
 
     scores: dict[str, Any] = {}
     for root in args.data:
@@ -239,7 +239,7 @@ def _rollouts(
     name: str,
 ) -> list[EpisodeResult]:
     """Run all episodes, part by part, with one policy for each part of the suite."""
-    from unified.evaluation import episodes_of, run_policy
+    from unified.judging.evaluation import episodes_of, run_policy
 
     results: list[EpisodeResult] = []
     with _Bar(label(name), len(episodes)) as bar:

@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from unified.atomic import write_text
-    from unified.gallery import Exhibit, visit, write_gallery
-    from unified.rendering import configure_rendering
-    from unified.suites import load_suite
+    from unified.report.gallery import Exhibit, visit, write_gallery
+    from unified.rollout.rendering import configure_rendering
+    from unified.rollout.suites import load_suite
 
     suites = [load_suite(name.strip()) for name in args.suites.split(",")]
     configure_rendering()

@@ -12,8 +12,8 @@ from unified.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from unified.heldout import HeldOutWindows
-    from unified.model import UnifiedModel
+    from unified.data.heldout import HeldOutWindows
+    from unified.model.model import UnifiedModel
 
 HELP = "Imagine the film that follows a recorded frame: an mp4 beside the truth, and its numbers as JSON."
 EXAMPLES = """
@@ -64,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _imagine(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], float]:
     """Films "truth" and "imagined", what is to be said of them, and their pictures a second in real time."""
-    from unified.heldout import open_dataset, pick_window
-    from unified.policies import load_model
-    from unified.results import provenance
-    from unified.strips import film_psnr, imagined_film
+    from unified.data.heldout import open_dataset, pick_window
+    from unified.judging.results import provenance
+    from unified.report.strips import film_psnr, imagined_film
+    from unified.rollout.policies import load_model
 
     model = load_model(args.checkpoint)
     stride, ahead = _horizon(model, args)
@@ -100,8 +100,8 @@ def _write(films: dict[str, Any], numbers: dict[str, Any], fps: float, args: arg
     import numpy as np
 
     from unified.atomic import write_text
-    from unified.strips import comparison
-    from unified.video import write_mp4
+    from unified.report.strips import comparison
+    from unified.report.video import write_mp4
 
     folder = args.output or Path("runs") / f"generate-{args.query}-{Path(args.data).name}"
     film = comparison(films, args.size)

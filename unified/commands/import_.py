@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unified.atomic import write_text
-from unified.data.donkeycar import import_tub, is_tub
-from unified.data.findings import REPAIRS, parse_repairs
-from unified.data.importing import Imported, import_dataset
+from unified.data.imports.donkeycar import import_tub, is_tub
+from unified.data.imports.findings import REPAIRS, parse_repairs
+from unified.data.imports.importing import Imported, import_dataset
 from unified.errors import UserError
 
 HELP = (

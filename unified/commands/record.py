@@ -10,10 +10,10 @@ from pathlib import Path
 
 from unified.atomic import write_text
 from unified.errors import UserError
-from unified.record import Plan, Progress, check_request, record
-from unified.recording.plan import Rules
-from unified.rendering import configure_rendering
-from unified.suites import Suite, SuiteTask, load_suite, parse_env_kwargs
+from unified.rollout.record import Plan, Progress, check_request, record
+from unified.rollout.recording.plan import Rules
+from unified.rollout.rendering import configure_rendering
+from unified.rollout.suites import Suite, SuiteTask, load_suite, parse_env_kwargs
 
 HELP = "Let an expert, a checkpoint or play act in environments and keep what happened as a LeRobot v3 dataset."
 EXAMPLES = """
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Record, show how it goes, and write `recording.json` beside the data.
 
     Raises:
-        UserError: see `unified.record.record`.
+        UserError: see `unified.rollout.record.record`.
     """
     plan = make_plan(args)
     check_request(plan, args.output, args.workers, args.resume)

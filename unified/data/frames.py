@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from unified.data.mp4 import probe_mp4, read_mp4
+from unified.data.lerobot3.mp4 import probe_mp4, read_mp4
 from unified.data.source import Episode, Recording, read_parquet
 from unified.errors import DataError
 

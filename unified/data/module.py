@@ -10,13 +10,13 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from unified.batch import Batch
 from unified.data.cache import Cache
 from unified.data.source import Recording, Source, open_recording
 from unified.data.stats import Stats, embodiment_stats
 from unified.data.windows import BatchReader, WindowDataset, Windows, WindowSampler, WindowSource
 from unified.errors import UserError
-from unified.spec import DataSpec, Embodiment
+from unified.model.batch import Batch
+from unified.model.spec import DataSpec, Embodiment
 
 _TRAIN, _VALIDATION = 0, 1
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from unified.data import layout
+from unified.data.lerobot3 import layout
 from unified.errors import DataError, UserError, unknown_name
-from unified.spec import ACTION, EXPERT_ACTION, IMAGES, PROPRIO
+from unified.model.spec import ACTION, EXPERT_ACTION, IMAGES, PROPRIO
 
 
 @dataclass

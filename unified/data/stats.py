@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unified.spec import ACTION, PROPRIO
+from unified.model.spec import ACTION, PROPRIO
 
 Stats = dict[str, dict[str, dict[str, list[float]]]]
 

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int
 
 from unified.data.source import Episode, Recording, first_line, read_parquet
 from unified.errors import DataError
-from unified.spec import ACTION, EXPERT_ACTION, PROPRIO
+from unified.model.spec import ACTION, EXPERT_ACTION, PROPRIO
 
 _INDICES = ["episode_index", "frame_index", "timestamp", "task_index"]
 

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float32, Int, UInt8
 from torch import Tensor
 
-from unified.batch import Batch, Observation, images_to_float
 from unified.data.cache import Cache
 from unified.errors import UserError
-from unified.spec import DataSpec
+from unified.model.batch import Batch, Observation, images_to_float
+from unified.model.spec import DataSpec
 
 Rows = tuple[Int[np.ndarray, " row"], Int[np.ndarray, " row"]]
 """(source, frame) of every sample: position in the list of sources, row in that source's cache."""

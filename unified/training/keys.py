@@ -7,8 +7,8 @@ from importlib import import_module
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from unified.config import ClassSpec
 from unified.errors import unknown_name
+from unified.model.config import ClassSpec
 from unified.training.options import SPECIAL, Options, UsageError
 
 

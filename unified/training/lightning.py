@@ -21,7 +21,6 @@ from safetensors.torch import save_file
 from unified.atomic import atomic_path, write_text
 from unified.data.module import WindowDataModule
 from unified.errors import UserError
-from unified.hardware import is_bfloat16_fast
 from unified.training import summary
 from unified.training.callbacks.average import AveragedWeights
 from unified.training.callbacks.checkpointing import Checkpointing, Interrupted
@@ -37,6 +36,7 @@ from unified.training.checkpoints import (
     read_checkpoint,
 )
 from unified.training.complaints import Parser, origin_of, shorten
+from unified.training.hardware import is_bfloat16_fast
 from unified.training.keys import check_options
 from unified.training.network import register_with_parser
 from unified.training.options import Options, UsageError

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from unified.config import ModelConfig
+from unified.model.config import ModelConfig
 
 
 class Network:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from unified.hardware import is_bfloat16_fast
+from unified.training.hardware import is_bfloat16_fast
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 

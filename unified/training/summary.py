@@ -6,8 +6,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from unified.batch import Batch, Observation
-from unified.spec import DataSpec
+from unified.model.batch import Batch, Observation
+from unified.model.spec import DataSpec
 
 
 def describe(task: pl.LightningModule) -> str:

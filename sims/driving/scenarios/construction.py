@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sims.driving.actors import Actor
-from sims.driving.paths import Path, lane_path, make_path
-from sims.driving.roads import RoadMap, shifted
-from sims.driving.scenario import Scenario
+from sims.driving.map.paths import Path, lane_path, make_path
+from sims.driving.map.roads import RoadMap, shifted
+from sims.driving.map.topologies.changes import CLOSED_M, OPEN_M
 from sims.driving.scenarios.family import Family, column, mixed, scenario, time_for
-from sims.driving.topologies.changes import CLOSED_M, OPEN_M
+from sims.driving.scenarios.scenario import Scenario
+from sims.driving.traffic.actors import Actor
 
 _TAPER_M = 24.0
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sims.driving.actors import Actor
-from sims.driving.paths import lane_path
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.map.paths import lane_path
+from sims.driving.map.roads import RoadMap
 from sims.driving.scenarios.family import Family, along, colour, column, mixed, scenario, time_for
+from sims.driving.scenarios.scenario import Scenario
+from sims.driving.traffic.actors import Actor
 
 
 def _build(road_map: RoadMap, rng: np.random.Generator, difficulty: float) -> Scenario:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sims.driving.actors import AGGRESSIVE, NUM_COLOURS, TIMID, Actor, Driver
-from sims.driving.paths import Path
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
-from sims.driving.topologies import build_map
-from sims.driving.vehicle import CONTROL_DT_S
+from sims.driving.ego.vehicle import CONTROL_DT_S
+from sims.driving.map.paths import Path
+from sims.driving.map.roads import RoadMap
+from sims.driving.map.topologies import build_map
+from sims.driving.scenarios.scenario import Scenario
+from sims.driving.traffic.actors import AGGRESSIVE, NUM_COLOURS, TIMID, Actor, Driver
 
 Builder = Callable[[RoadMap, np.random.Generator, float], Scenario]
 

@@ -1,8 +1,8 @@
 """Routes and cross traffic that several families at junctions share."""
 
-from sims.driving.lights import LightPlan, two_way_plan
-from sims.driving.paths import Path, lane_path
-from sims.driving.roads import RoadMap
+from sims.driving.map.lights import LightPlan, two_way_plan
+from sims.driving.map.paths import Path, lane_path
+from sims.driving.map.roads import RoadMap
 
 TURNS = {"left": "west", "straight": "north", "right": "east"}
 WORDS = {"left": "turn left", "straight": "go straight on", "right": "turn right"}

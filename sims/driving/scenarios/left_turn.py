@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sims.driving.paths import lane_path
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.map.paths import lane_path
+from sims.driving.map.roads import RoadMap
 from sims.driving.scenarios.family import Family, column, mixed, scenario, time_for
 from sims.driving.scenarios.junction_parts import num_lanes, on_route, plan, through, turn_path
+from sims.driving.scenarios.scenario import Scenario
 
 
 def _build(road_map: RoadMap, rng: np.random.Generator, difficulty: float) -> Scenario:

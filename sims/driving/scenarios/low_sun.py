@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.looks.weather import Weather
+from sims.driving.map.roads import RoadMap
 from sims.driving.scenarios.family import Family, mixed
 from sims.driving.scenarios.pedestrian_crossing import build_crossing
-from sims.driving.weather import Weather
+from sims.driving.scenarios.scenario import Scenario
 
 
 def _build(road_map: RoadMap, rng: np.random.Generator, difficulty: float) -> Scenario:

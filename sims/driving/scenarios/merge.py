@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sims.driving.paths import lane_path
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.map.paths import lane_path
+from sims.driving.map.roads import RoadMap
 from sims.driving.scenarios.family import Family, along, column, mixed, scenario, time_for
+from sims.driving.scenarios.scenario import Scenario
 
 _RAMP_M = 90.0
 

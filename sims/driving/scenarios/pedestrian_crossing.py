@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sims.driving.actors import Event
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.map.roads import RoadMap
 from sims.driving.scenarios.family import Family, mixed, oncoming, scenario, time_for
+from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scenarios.street_parts import across, parked, street, walker
+from sims.driving.traffic.actors import Event
 
 
 def build_crossing(road_map: RoadMap, rng: np.random.Generator, difficulty: float) -> Scenario:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sims.driving.actors import Actor, Event
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.map.roads import RoadMap
 from sims.driving.scenarios.family import Family, colour, mixed, scenario, time_for
+from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scenarios.street_parts import PARKED_M, across, parked, street, walker
+from sims.driving.traffic.actors import Actor, Event
 
 
 def _build(road_map: RoadMap, rng: np.random.Generator, difficulty: float) -> Scenario:

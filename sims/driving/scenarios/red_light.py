@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sims.driving.actors import Actor
-from sims.driving.paths import lane_path
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.map.paths import lane_path
+from sims.driving.map.roads import RoadMap
 from sims.driving.scenarios.family import Family, colour, column, mixed, scenario, time_for, vehicle_kind
 from sims.driving.scenarios.junction_parts import WORDS, num_lanes, on_route, plan, through, turn_path
+from sims.driving.scenarios.scenario import Scenario
+from sims.driving.traffic.actors import Actor
 
 _GREEN_S = 8.0
 

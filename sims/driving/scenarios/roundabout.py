@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sims.driving.actors import Actor
-from sims.driving.paths import lane_path
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
+from sims.driving.map.paths import lane_path
+from sims.driving.map.roads import RoadMap
+from sims.driving.map.topologies.roundabouts import exits, route_lanes
 from sims.driving.scenarios.family import Family, colour, mixed, scenario, time_for, vehicle_kind
-from sims.driving.topologies.roundabouts import exits, route_lanes
+from sims.driving.scenarios.scenario import Scenario
+from sims.driving.traffic.actors import Actor
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 

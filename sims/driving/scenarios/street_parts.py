@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sims.driving.actors import Actor, Event
-from sims.driving.paths import Path, lane_path, make_path
-from sims.driving.roads import RoadMap
+from sims.driving.map.paths import Path, lane_path, make_path
+from sims.driving.map.roads import RoadMap
+from sims.driving.map.topologies.plain import LANE_M, PARKING_M
 from sims.driving.scenarios.family import colour
-from sims.driving.topologies.plain import LANE_M, PARKING_M
+from sims.driving.traffic.actors import Actor, Event
 
 _CURB_M = LANE_M / 2 + 0.5  # from the middle of the lane to the parked cars
 PARKED_M = -(_CURB_M + PARKING_M / 2)

@@ -4,15 +4,15 @@
 import mujoco
 import numpy as np
 
-from sims.driving.actors import KINDS, Actor, ActorTable
-from sims.driving.paths import Path
-from sims.driving.rigs import RIGS, Camera
-from sims.driving.scenario import Scenario
-from sims.driving.scene import Scene
+from sims.driving.looks.scene import Scene
+from sims.driving.looks.weather import Weather
+from sims.driving.map.paths import Path
+from sims.driving.map.topologies import build_map
+from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scores.scene import VehicleParameters
-from sims.driving.sensors import Sensors
-from sims.driving.topologies import build_map
-from sims.driving.weather import Weather
+from sims.driving.sensors.rigs import RIGS, Camera
+from sims.driving.sensors.suite import Sensors
+from sims.driving.traffic.actors import KINDS, Actor, ActorTable
 
 EGO = (150.0, -5.0, 0.3)  # x, y, heading: askew, so that no axis is special
 ALL_CAMERAS = [(name, camera.name) for name, rig in RIGS.items() for camera in rig]

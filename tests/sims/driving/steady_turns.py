@@ -18,9 +18,9 @@ import mujoco
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from sims.driving import wheels
+from sims.driving.ego import wheels
+from sims.driving.ego.vehicle import GRAVITY_MPS2, MAX_STEER_RAD, ego_state, step_bicycle
 from sims.driving.scores.scene import VX, YAW_RATE, VehicleParameters
-from sims.driving.vehicle import GRAVITY_MPS2, MAX_STEER_RAD, ego_state, step_bicycle
 
 A_M, B_M, TRACK_M = 1.1561957064, 1.4227170936, 1.38684  # parameter set 2: axles from the centre of gravity, track
 WHEELBASE_M = A_M + B_M

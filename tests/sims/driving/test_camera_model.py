@@ -5,15 +5,15 @@ import pytest
 import shapely
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from sims.driving import conditions
-from sims.driving.builder import PAINT_Z, surfaces_of
-from sims.driving.lidar import Lidar, cast
-from sims.driving.palette import CLASSES
-from sims.driving.projection import View
-from sims.driving.rigs import RIGS
-from sims.driving.topologies import build_map
+from sims.driving.looks.builder import PAINT_Z, surfaces_of
+from sims.driving.looks.palette import CLASSES
+from sims.driving.map.topologies import build_map
+from sims.driving.sensors import conditions
+from sims.driving.sensors.lidar import Lidar, cast
+from sims.driving.sensors.projection import View
+from sims.driving.sensors.rigs import RIGS
+from tests.sims.common.test_renderer import needs_gl
 from tests.sims.driving.staged import ALL_CAMERAS, EGO, ring, staged
-from tests.sims.test_renderer import needs_gl
 
 FACES = ((0, 1, 2, 3), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7))
 SQUARE = np.ones((3, 3), bool)  # one pixel in every direction

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from gymnasium.error import InvalidAction
 
-from sims.driving.controls import CONTROLS, PLAN_STEPS, Trajectories
+from sims.driving.ego.controls import CONTROLS, PLAN_STEPS, Trajectories
+from sims.driving.ego.planners import PLANNERS, make_planner
+from sims.driving.ego.vehicle import ego_state, roll
 from sims.driving.environment import DrivingEnv
-from sims.driving.planners import PLANNERS, make_planner
 from sims.driving.scores.scene import HEADING, STEER, VX, X, Y
 from sims.driving.scores.tracking import reference_poses, simulate
-from sims.driving.vehicle import ego_state, roll
 
 
 def make(family="follow", **kwargs):

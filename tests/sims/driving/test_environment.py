@@ -4,15 +4,15 @@ import gymnasium
 import numpy as np
 import pytest
 
+from sims.driving.ego.vehicle import step_bicycle
 from sims.driving.environment import TEST_SEEDS, DrivingEnv
-from sims.driving.families import FAMILY_NAMES
-from sims.driving.lidar import Lidar
-from sims.driving.scenarios import FAMILIES, topologies
+from sims.driving.looks.weather import Weather, rainy
+from sims.driving.map.topologies import HELD_OUT
+from sims.driving.scenarios.families import FAMILY_NAMES
+from sims.driving.scenarios.library import FAMILIES, topologies
 from sims.driving.scores.scene import VX, YAW_RATE
-from sims.driving.topologies import HELD_OUT
-from sims.driving.vehicle import step_bicycle
-from sims.driving.weather import Weather, rainy
-from tests.sims.test_renderer import needs_gl
+from sims.driving.sensors.lidar import Lidar
+from tests.sims.common.test_renderer import needs_gl
 
 EGOS = pytest.mark.parametrize("ego", ["bicycle", "wheels"])
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from sims.driving.environment import DrivingEnv
-from sims.driving.palette import CLASSES, EGO_PAINT
-from sims.driving.rigs import RIGS
-from sims.driving.weather import Weather
+from sims.driving.looks.palette import CLASSES, EGO_PAINT
+from sims.driving.looks.weather import Weather
+from sims.driving.sensors.rigs import RIGS
+from tests.sims.common.test_renderer import needs_gl
 from tests.sims.driving.staged import EGO, ring, staged
-from tests.sims.test_renderer import needs_gl
 
 CLEAR = Weather()
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sims.driving.drives import drive
-from sims.driving.forecast import forecast
-from sims.driving.planners import PLANNERS, PrivilegedPlanner, make_planner
-from sims.driving.scenarios import FAMILIES, build_scenario, scenario_ids
+from sims.driving.ego.forecast import forecast
+from sims.driving.ego.planners import PLANNERS, PrivilegedPlanner, make_planner
+from sims.driving.scenarios.library import FAMILIES, build_scenario, scenario_ids
 from sims.driving.scores.scene import AX, VX
 from sims.driving.world import World
 

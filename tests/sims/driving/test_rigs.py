@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sims.driving.projection import View
-from sims.driving.rigs import MIN_OVERLAP_DEG, RIGS, Camera, neighbour_overlaps_deg, rig
+from sims.driving.sensors.projection import View
+from sims.driving.sensors.rigs import MIN_OVERLAP_DEG, RIGS, Camera, neighbour_overlaps_deg, rig
 
 
 def test_there_are_rigs_of_1_3_6_7_and_11_cameras():

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sims.driving.paths import lane_path, make_path
-from sims.driving.road_shapes import bend, circle_arc, line, straight, turn
-from sims.driving.roads import Lane, RoadMap, crosses_itself
+from sims.driving.ego.vehicle import ego_state
+from sims.driving.map.paths import lane_path, make_path
+from sims.driving.map.road_shapes import bend, circle_arc, line, straight, turn
+from sims.driving.map.roads import Lane, RoadMap, crosses_itself
+from sims.driving.map.topologies import HELD_OUT, NAMES, build_map
 from sims.driving.scores.scene import VehicleParameters
-from sims.driving.topologies import HELD_OUT, NAMES, build_map
-from sims.driving.vehicle import ego_state
-from sims.driving.verdict import ego_box, is_off_road
+from sims.driving.traffic.verdict import ego_box, is_off_road
 
 
 def lane(name: str, points: np.ndarray, **fields: object) -> Lane:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from sims.driving import drives
-from sims.driving.actors import Actor
 from sims.driving.drives import drive, is_solvable, solvable_ids
-from sims.driving.paths import Path
-from sims.driving.roads import RoadMap
-from sims.driving.scenario import Scenario
-from sims.driving.scenarios import FAMILIES, build_scenario, scenario_ids, topologies
+from sims.driving.map.paths import Path
+from sims.driving.map.roads import RoadMap
+from sims.driving.scenarios.library import FAMILIES, build_scenario, scenario_ids, topologies
+from sims.driving.scenarios.scenario import Scenario
+from sims.driving.traffic.actors import Actor
 from sims.driving.world import World
 
 

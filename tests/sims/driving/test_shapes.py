@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import shapely
 
-from sims.driving.actors import KINDS
-from sims.driving.builder import static_meshes
-from sims.driving.meshes import CELL_M, ball, block, flat, joined, prism, regular
-from sims.driving.shapes import actor_parts, box_part
-from sims.driving.surfaces import Surfaces
-from sims.driving.topologies import NAMES, build_map
+from sims.driving.looks.builder import static_meshes
+from sims.driving.looks.meshes import CELL_M, ball, block, flat, joined, prism, regular
+from sims.driving.looks.shapes import actor_parts, box_part
+from sims.driving.looks.surfaces import Surfaces
+from sims.driving.map.topologies import NAMES, build_map
+from sims.driving.traffic.actors import KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sims.driving.actors import AGGRESSIVE, FIRED, PATH, SPEED, TIMID, Actor, Driver, Event, S
-from sims.driving.crowd import Crowd
-from sims.driving.lights import LightPlan, two_way_plan
-from sims.driving.paths import Path, lane_path, make_path
-from sims.driving.topologies import build_map
-from sims.driving.traffic import equilibrium_gap, idm_acceleration, mobil_wants_change
+from sims.driving.map.lights import LightPlan, two_way_plan
+from sims.driving.map.paths import Path, lane_path, make_path
+from sims.driving.map.topologies import build_map
+from sims.driving.traffic.actors import AGGRESSIVE, FIRED, PATH, SPEED, TIMID, Actor, Driver, Event, S
+from sims.driving.traffic.crowd import Crowd
+from sims.driving.traffic.decisions import equilibrium_gap, idm_acceleration, mobil_wants_change
 
 LONG = make_path(np.array([[0.0, 0.0], [6000.0, 0.0]]), 30.0)
 LEFT = make_path(np.array([[0.0, 3.5], [6000.0, 3.5]]), 30.0)

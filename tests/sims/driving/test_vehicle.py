@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from sims.driving.scores.scene import AX, AY, HEADING, STEER, VX, YAW_RATE, VehicleParameters, X
-from sims.driving.vehicle import (
+from sims.driving.ego.vehicle import (
     GRAVITY_MPS2,
     MAX_STEER_RAD,
     control_for,
     ego_state,
     step_bicycle,
 )
+from sims.driving.scores.scene import AX, AY, HEADING, STEER, VX, YAW_RATE, VehicleParameters, X
 
 WHEELBASE = VehicleParameters().wheelbase_m
 

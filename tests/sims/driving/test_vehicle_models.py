@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from sims.driving.ego.vehicle import MAX_STEER_RAD, MAX_STEER_RATE_RADPS, ego_state, step_bicycle
 from sims.driving.scores.scene import STEER, VX, YAW_RATE
-from sims.driving.vehicle import MAX_STEER_RAD, MAX_STEER_RATE_RADPS, ego_state, step_bicycle
 from tests.sims.driving.steady_turns import (
     bicycle_turn,
     closed_forms,

@@ -5,9 +5,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from sims.driving import wheels
+from sims.driving.ego import wheels
+from sims.driving.ego.vehicle import GRAVITY_MPS2, MAX_ACCELERATION_MPS2, MAX_STEER_RAD, ego_state, step_bicycle
 from sims.driving.scores.scene import AY, HEADING, STEER, VX, VY, YAW_RATE, VehicleParameters, X, Y
-from sims.driving.vehicle import GRAVITY_MPS2, MAX_ACCELERATION_MPS2, MAX_STEER_RAD, ego_state, step_bicycle
 
 CAR = VehicleParameters()
 

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sims.driving.actors import Actor, Event
-from sims.driving.paths import lane_path
-from sims.driving.scenario import Scenario
-from sims.driving.scenarios import build_scenario
+from sims.driving.looks.weather import Patch, Weather, rainy
+from sims.driving.map.paths import lane_path
+from sims.driving.map.topologies import build_map
+from sims.driving.map.visibility import visible
 from sims.driving.scenarios.family import scenario
+from sims.driving.scenarios.library import build_scenario
+from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scores.scene import VX
-from sims.driving.topologies import build_map
-from sims.driving.visibility import visible
-from sims.driving.weather import Patch, Weather, rainy
+from sims.driving.traffic.actors import Actor, Event
 from sims.driving.world import STATE_VECTOR_SIZE, World
 
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sims.arm_expert import Waypoint
+from sims.arm.expert import Waypoint
 from sims.games.board_parts import FINGERTIP, HAND_YAW
 from sims.games.catalog import GAMES
 from sims.games.hanoi import HanoiEnv, HanoiExpert

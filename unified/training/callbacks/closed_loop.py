@@ -7,13 +7,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from unified.episodes import Episode, Finished
 from unified.errors import unknown_name
-from unified.evaluation import embodiment_of, episodes_of, with_films
-from unified.policies import ModelPolicy
-from unified.results import EpisodeResult
-from unified.rollout import run_episodes
-from unified.suites import Suite, load_suite
+from unified.judging.evaluation import embodiment_of, episodes_of, with_films
+from unified.judging.results import EpisodeResult
+from unified.rollout.episodes import Episode, Finished
+from unified.rollout.policies import ModelPolicy
+from unified.rollout.rollout import run_episodes
+from unified.rollout.suites import Suite, load_suite
 from unified.training.callbacks.average import averaged_weights
 from unified.training.callbacks.dashboard import add_film
 

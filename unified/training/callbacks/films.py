@@ -7,9 +7,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from unified.batch import Batch, images_to_uint8
+from unified.model.batch import Batch, images_to_uint8
+from unified.report.video import Film, enlarge, error_map, side_by_side, stack
 from unified.training.callbacks.dashboard import add_film
-from unified.video import Film, enlarge, error_map, side_by_side, stack
 
 FRAMES_PER_SECOND = 2.0
 

@@ -1,0 +1,1 @@
+"""One robot arm with its scenes, its kinematics and what its scripted experts share."""

@@ -1,0 +1,1 @@
+"""What environments share, whatever they show: the contract, cameras, renderers."""

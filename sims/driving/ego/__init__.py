@@ -1,0 +1,1 @@
+"""The car that is driven: its motion, its controls, and who can drive it."""

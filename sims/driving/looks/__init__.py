@@ -1,0 +1,1 @@
+"""What the driving world looks like: meshes, colours, weather, and the MuJoCo scene made of them."""

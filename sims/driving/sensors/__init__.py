@@ -1,0 +1,1 @@
+"""What a vehicle senses: camera rigs, pictures, range images, condition images."""

@@ -1,0 +1,57 @@
+import pytest
+
+from unified.judging.intervals import clopper_pearson, mean_interval, weighted_mean_interval, wilson
+
+# Newcombe (1998), Statistics in Medicine 17, table I: methods 3 (score) and 5 (exact).
+PUBLISHED = [
+    (81, 263, (0.2553, 0.3662), (0.2527, 0.3676)),
+    (15, 148, (0.0624, 0.1605), (0.0578, 0.1617)),
+    (0, 20, (0.0, 0.1611), (0.0, 0.1684)),
+    (1, 29, (0.0061, 0.1718), (0.0009, 0.1776)),
+]
+
+
+@pytest.mark.parametrize(("successes", "trials", "score", "exact"), PUBLISHED)
+def test_intervals_equal_newcombes_published_table(successes, trials, score, exact):
+    assert wilson(successes, trials) == pytest.approx(score, abs=5e-5)
+    assert clopper_pearson(successes, trials) == pytest.approx(exact, abs=5e-5)
+
+
+def test_all_and_none_have_closed_forms():
+    assert clopper_pearson(20, 20) == pytest.approx((0.025 ** (1 / 20), 1.0), abs=1e-12)
+    assert clopper_pearson(0, 7) == pytest.approx((0.0, 1 - 0.025 ** (1 / 7)), abs=1e-12)
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert clopper_pearson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("interval", [wilson, clopper_pearson])
+def test_intervals_mirror_and_hold_many_trials(interval):
+    low, high = interval(3, 17)
+    assert interval(14, 17) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+    low, high = interval(4321, 10_000)
+    assert 0.42 < low < 0.4321 < high < 0.45
+
+
+@pytest.mark.parametrize("counts", [(-1, 5), (6, 5)])
+def test_impossible_counts_are_refused(counts):
+    with pytest.raises(ValueError, match="successes must lie between"):
+        wilson(*counts)
+
+
+def test_the_interval_of_a_mean_of_one_rate_is_its_own_and_shrinks_with_more():
+    own = wilson(7, 10)
+    assert weighted_mean_interval([0.7], [own], [1.0]) == pytest.approx(own)
+    low, high = weighted_mean_interval([0.7] * 4, [own] * 4, [0.25] * 4)
+    assert high - low == pytest.approx((own[1] - own[0]) / 2)
+
+
+def test_the_mean_of_zeros_and_ones_has_wilsons_interval_and_other_values_their_standard_error():
+    assert mean_interval([1.0] * 15 + [0.0] * 133) == wilson(15, 148)
+    low, high = mean_interval([0.0] * 5)
+    assert low == 0
+    assert high > 0.3, "five zeros are no proof"
+    low, high = mean_interval([10.0, 12.0, 14.0])
+    assert (low, high) == pytest.approx((12 - 1.96 * 2 / 3**0.5, 12 + 1.96 * 2 / 3**0.5), abs=1e-3)
+    assert mean_interval([7.0]) == (7.0, 7.0)
+    with pytest.raises(ValueError, match="no values"):
+        mean_interval([])

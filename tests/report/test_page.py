@@ -1,0 +1,169 @@
+import copy
+import html.parser
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.judging.test_results import results
+from unified.judging.results import write_results
+from unified.report.html import Html, bar, escape, join, media, page, table, tag
+from unified.report.page import SECTIONS, Report, render, write_report
+from unified.report.video import encode_png, write_mp4
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects what a browser would load and checks that every element is closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources, self.open, self.tags, self.text = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href", "action", "data", "poster")]
+        if tag not in ("meta", "link", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def scores():
+    level = {"psnr": 25.0, "psnr_ci95": [24.0, 26.0], "moving_psnr": 18.0, "moving_psnr_ci95": [17.0, 19.0]}
+    names = ("copy_last", "true_actions", "no_actions", "shuffled_actions")
+    gain = {"value": 5.5, "ci95": [5.0, 6.0]}
+    gains = ("gain_over_copy_db", "shuffled_cost_db", "no_actions_cost_db")
+    film = {"arms": dict.fromkeys(names, level), "moving_share": 0.13, "windows": 100, "episodes": 7, "num_steps": 1}
+    film |= {prefix + name: gain for name in gains for prefix in ("", "moving_")} | {"shuffled_windows": 90}
+    arms = {"mean_predictor": 1.0, "policy": 0.2, "inverse_dynamics": 0.1, "joint": 0.21}
+    action = {"arms": {name: {"mse": value, "mse_ci95": [value, value]} for name, value in arms.items()}}
+    action |= {"inverse_over_policy": {"value": 0.5, "ci95": [0.4, 0.6]}, "windows": 100, "episodes": 7, "num_steps": 1}
+    return {"film": film, "action": action, "steps_ahead": 8, "strip": "films/strip.png"}
+
+
+def full_results(folder):
+    film = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
+    for name in ("good.mp4", "bad.mp4", "plan.mp4"):
+        write_mp4(folder / "films" / name, film, 10.0)
+    (folder / "films" / "strip.png").write_bytes(encode_png(film[0]))
+    made = copy.deepcopy(results())
+    made["episodes"][0]["film"], made["episodes"][6]["film"] = "films/good.mp4", "films/bad.mp4"
+    made["episodes"][1]["film"] = "films/removed-since.mp4"
+    made["baselines"] = {"expert": {"summary": made["summary"], "episodes": 12}}
+    made["queries"] = {"play": scores()}
+    made["plans"] = [
+        {"env_id": "a", "seed": 3, "steps_ahead": 8, "psnr": 25.5, "copy_psnr": 20.1, "film": "films/plan.mp4"}
+    ]
+    return made
+
+
+def test_the_page_holds_every_number_and_film_and_asks_no_other_address(tmp_path):
+    write_results(tmp_path / "results.json", full_results(tmp_path))
+    path = write_report(tmp_path)
+    reader = Reader(path.read_text())
+    assert all(source.startswith("data:") for source in reader.sources)
+    assert not {"script", "iframe", "form", "object"} & set(reader.tags)
+    assert reader.tags.count("video") == 3
+    assert reader.tags.count("img") == 1
+    text = " ".join(reader.text)
+    for wanted in (
+        "50 %",
+        "do b",
+        "mean over groups",
+        "+5.50 dB",
+        "0.500 [0.400",
+        "20.1 dB",
+        "unified evaluate",
+        "mujoco",
+    ):
+        assert wanted in text, wanted
+    assert "removed-since" not in text
+
+
+def test_scores_of_one_episode_are_shown_without_an_interval(tmp_path):
+    made = full_results(tmp_path)
+    film = made["queries"]["play"]["film"]
+    film["episodes"] = 1
+    film["gain_over_copy_db"] = {"value": 5.5, "ci95": None}
+    film["arms"] = {name: {**arm, "psnr_ci95": None} for name, arm in film["arms"].items()}
+    text = render(Report(made, tmp_path))
+    assert "one episode, so no intervals" in text
+    assert ">25.00 dB<" in text
+    assert "Against copying: +5.50 dB, moving" in text
+
+
+def test_sections_without_data_are_left_out(tmp_path):
+    bare = {key: value for key, value in results().items() if key not in ("queries", "plans")}
+    made = render(Report(bare, tmp_path))
+    assert made.count("<section>") == 3, "verdict, groups and provenance"
+    assert "world it imagines" not in made
+
+
+def test_a_new_section_needs_no_change_elsewhere(tmp_path):
+    made = render(
+        Report(results(), tmp_path), [*SECTIONS, lambda report: tag("h2", f"Driving {report.results['suite']}")]
+    )
+    assert "<h2>Driving three</h2>" in made
+
+
+def test_text_from_data_cannot_become_markup(tmp_path):
+    made = results()
+    made["policy"] = "<script>alert(1)</script>"
+    made["summary"]["per_task"]["a"]["task"] = 'open "the" <b>drawer</b> & close'
+    text = render(Report(made, tmp_path))
+    assert "<script" not in text
+    assert "&lt;b&gt;drawer&lt;/b&gt; &amp; close" in text
+    assert escape(Html("<i>")) == "<i>"
+    assert tag("p", "x", title='"') == '<p title="&quot;">x</p>'
+    assert "&lt;" in table(["<"], [])
+    assert join(["<", Html("<br>")]) == "&lt;<br>"
+
+
+def test_bars_stay_inside_and_whiskers_show_the_interval():
+    made = bar(1.2, (0.25, 0.75))
+    assert "width:100.0%" in made
+    assert "left:25.0%;width:50.0%" in made
+
+
+def test_a_file_that_browsers_do_not_show_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must be one of"):
+        media(tmp_path / "film.avi")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+@pytest.mark.slow
+def test_a_browser_draws_the_page_from_a_file(tmp_path):
+    write_results(tmp_path / "results.json", full_results(tmp_path))
+    write_report(tmp_path)
+    picture = tmp_path / "page.png"
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
+    subprocess.run(
+        [
+            "chromium",
+            *flags.split(),
+            "--disable-component-update",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--screenshot={picture}",
+            "--window-size=1000,2600",
+            f"file://{tmp_path / 'report.html'}",
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    drawn = np.asarray(Image.open(picture).convert("RGB"))
+    assert drawn.shape == (2600, 1000, 3)
+    green = (drawn[..., 1].astype(int) - drawn[..., 0] > 60).sum()
+    assert green > 500, "the expert's bars are drawn"
+
+
+def test_a_page_is_one_document():
+    Reader(page("title", tag("section", "text")))

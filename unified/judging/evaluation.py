@@ -1,0 +1,188 @@
+"""Judge a policy on a suite: episodes with films, baselines beside it, everything in one results.json and one page."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import UInt8
+
+from unified.errors import UserError
+from unified.judging.results import SCHEMA_VERSION, EpisodeResult, provenance, summarise, write_results
+from unified.report.page import write_report
+from unified.report.video import write_mp4
+from unified.rollout.episodes import Episode, FilmRequest, Finished
+from unified.rollout.rollout import Policy, run_episodes
+from unified.rollout.suites import Suite
+
+Pictures = UInt8[np.ndarray, " frame height width 3"]
+OnEpisode = Callable[[EpisodeResult], None]
+
+
+def suite_episodes(suite: Suite, split: str = "test", episodes_per_task: int | None = None) -> list[Episode]:
+    """The episodes of a suite, task by task.
+
+    Raises:
+        UserError: for an unknown split or no episodes.
+    """
+    return [
+        Episode(task.env_id, seed, part.env_kwargs)
+        for part in suite.leaves
+        for task in part.tasks
+        for seed in part.seeds(split, episodes_per_task)
+    ]
+
+
+def episodes_of(part: Suite, episodes: Sequence[Episode]) -> list[Episode]:
+    """Those that run in the environments of one part of a suite."""
+    return [episode for episode in episodes if episode.env_id in part.groups]
+
+
+def with_films(episodes: Sequence[Episode], per_task: int, size: int = 192) -> list[Episode]:
+    """The same episodes, the first `per_task` of each environment filmed from its first camera.
+
+    Raises:
+        UserError: if an environment was given no cameras.
+    """
+    counts: dict[str, int] = {}
+    marked: list[Episode] = []
+    for episode in episodes:
+        counts[episode.env_id] = counts.get(episode.env_id, 0) + 1
+        wanted = counts[episode.env_id] <= per_task
+        marked.append(replace(episode, film=FilmRequest(_film_camera(episode), size)) if wanted else episode)
+    return marked
+
+
+def _film_camera(episode: Episode) -> str:
+    cameras = episode.env_kwargs.get("cameras") or ()
+    if not cameras:
+        raise UserError(f"{episode.env_id}: the suite names no cameras in env_kwargs; ask for no films (--films 0).")
+    return str(cameras[0])
+
+
+def run_policy(
+    episodes: Sequence[Episode],
+    policy: Policy | str,
+    max_env_steps: int,
+    folder: Path | None = None,
+    num_workers: int = 2,
+    envs_per_worker: int = 10,
+    on_episode: OnEpisode | None = None,
+) -> list[EpisodeResult]:
+    """Run episodes and keep the films that they ask for as <folder>/films/<env>-<seed>-<success or failure>.mp4.
+
+    Raises:
+        UserError: see `unified.rollout.rollout.run_episodes`.
+    """
+    paths: dict[int, str] = {}
+
+    def keep(index: int, finished: Finished) -> None:
+        result = finished.result
+        if finished.film is not None and folder is not None:
+            name = result.env_id.replace(":", "-").replace("/", "-")
+            how = "success" if result.success else "failure"
+            paths[index] = f"films/{name}-{result.seed}-{how}.mp4"
+            write_mp4(folder / paths[index], finished.film, finished.fps, quality=26)
+            moment = around_failure(finished)
+            if moment is not None:
+                result.facts["moment"] = paths[index].removesuffix(".mp4") + "-moment.mp4"
+                write_mp4(folder / result.facts["moment"], moment, finished.fps, quality=26)
+        if on_episode is not None:
+            on_episode(result)
+
+    results = run_episodes(episodes, policy, num_workers, envs_per_worker, max_env_steps, keep)
+    return [replace(result, film=paths.get(index)) for index, result in enumerate(results)]
+
+
+def around_failure(finished: Finished, before_s: float = 2.5, after_s: float = 1.0) -> Pictures | None:
+    """The part of a film around the step that the environment calls bad (`bad_step` among its facts), if it does."""
+    step, film, result = finished.result.facts.get("bad_step"), finished.film, finished.result
+    if step is None or film is None or result.length == 0:
+        return None
+    at = round(step / result.length * (len(film) - 1))
+    return film[max(0, at - round(before_s * finished.fps)) : at + round(after_s * finished.fps) + 1]
+
+
+def collect_results(
+    suite: Suite,
+    policy: str,
+    episodes: Sequence[EpisodeResult],
+    seed: int = 0,
+    split: str = "test",
+    baselines: Mapping[str, Sequence[EpisodeResult]] | None = None,
+    command: str | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """The content of results.json (see `unified.judging.results`); `more` are its optional fields."""
+    others = {
+        name: {"summary": summarise(results, suite.groups), "episodes": len(results)}
+        for name, results in (baselines or {}).items()
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "suite": suite.name,
+        "split": split,
+        "policy": policy,
+        "seed": seed,
+        "max_env_steps": suite.max_env_steps,
+        "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **provenance(command),
+        "summary": summarise(episodes, suite.groups),
+        "baselines": others,
+        **more,
+        "episodes": [episode.to_dict() for episode in episodes],
+    }
+
+
+def save(folder: Path, results: Mapping[str, Any]) -> Path:
+    """Write results.json and report.html and return the page's path."""
+    write_results(folder / "results.json", results)
+    return write_report(folder)
+
+
+def clear_folder(folder: Path) -> None:
+    """Make a folder ready for new results; films of earlier ones in it are removed.
+
+    Raises:
+        UserError: if the folder holds something that is not an evaluation.
+    """
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
+    if "results.json" not in held and held - {"films", "report.html"}:
+        raise UserError(f"{folder} is not empty and holds no results.json; give another --output.")
+    shutil.rmtree(folder / "films", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def embodiment_of(suite: Suite) -> str:
+    """Name of the body that a plain suite moves.
+
+    Raises:
+        UserError: if its first environment cannot be made.
+    """
+    return _make(suite.tasks[0].env_id, {**suite.env_kwargs, "cameras": ()}, suite.name)
+
+
+def check_cameras(suite: Suite, cameras: Sequence[str], image_size: int) -> None:
+    """Whether the environments of a suite can draw what a policy looks at.
+
+    Raises:
+        UserError: if not, with the way out.
+    """
+    env_id = suite.tasks[0].env_id
+    wanted = {**suite.env_kwargs, "cameras": tuple(cameras), "image_size": image_size}
+    _make(env_id, wanted, f"this checkpoint looks through {', '.join(cameras)} at {image_size} pixels; {suite.name}")
+
+
+def _make(env_id: str, kwargs: Mapping[str, Any], context: str) -> str:
+    try:
+        env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+    except (ValueError, TypeError, gymnasium.error.Error, ImportError) as error:
+        raise UserError(f"{context}: {env_id} cannot be made with {dict(kwargs)}: {error}") from error
+    try:
+        return env.unwrapped.embodiment  # pyright: ignore[reportAttributeAccessIssue]
+    finally:
+        env.close()

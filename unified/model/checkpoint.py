@@ -1,0 +1,207 @@
+"""A trained model as a folder: weights, config, statistics, a card, and a manifest that tells damage.
+
+    model.safetensors   every parameter
+    stats.safetensors   the normalisation statistics, apart, so that they can be read without the weights
+    config.yaml         architecture and data spec as plain data
+    README.md           the card
+    manifest.json       SHA-256 of the files above, written last
+
+Nothing is ever unpickled, and a folder appears whole or not at all.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from unified.atomic import atomic_path
+from unified.errors import UserError
+from unified.model.config import ModelConfig
+from unified.model.spec import DataSpec
+
+if TYPE_CHECKING:
+    import unified.model.model
+
+FORMAT_VERSION = 1
+WEIGHTS, STATS, CONFIG, CARD, MANIFEST = (
+    "model.safetensors",
+    "stats.safetensors",
+    "config.yaml",
+    "README.md",
+    "manifest.json",
+)
+
+
+def save(model: "unified.model.model.UnifiedModel", folder: Path, card: str | None = None) -> Path:
+    """Write the folder, replacing an older one at once.
+
+    Raises:
+        UserError: if the disk is full; then an older folder is still there.
+    """
+    weights, stats = _split(model)
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        save_file(weights, temporary / WEIGHTS)
+        save_file(stats, temporary / STATS)
+        config = {
+            "format_version": FORMAT_VERSION,
+            "model": dataclasses.replace(model.config, compile=False).to_dict(),
+            "spec": model.spec.to_dict(),
+        }
+        (temporary / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        (temporary / CARD).write_text(card or default_card(model), encoding="utf-8")
+        hashes = {name: _sha256(temporary / name) for name in (WEIGHTS, STATS, CONFIG)}
+        (temporary / MANIFEST).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+        if folder.exists():  # a folder cannot be renamed over another one
+            shutil.move(folder, temporary.parent / "previous")
+    return folder
+
+
+def load(
+    cls: "type[unified.model.model.UnifiedModel]", name: Path | str, trusted: tuple[str, ...]
+) -> "unified.model.model.UnifiedModel":
+    """Rebuild a model from a folder, or from a Hub repository's files.
+
+    Raises:
+        UserError: naming the file, if anything is missing, damaged or does not fit.
+    """
+    folder = _locate(name)
+    _check_hashes(folder)
+    config = read_config(folder)
+    model = cls(ModelConfig.from_dict(config["model"]), DataSpec.from_dict(config["spec"]), trusted)
+    tensors = {**_read_tensors(folder / WEIGHTS), **_read_tensors(folder / STATS)}
+    expected = model.state_dict()
+    problems = [f"{key} is missing" for key in expected.keys() - tensors.keys()]
+    problems += [f"{key} is not part of the model" for key in tensors.keys() - expected.keys()]
+    problems += [
+        f"{key} has shape {tuple(tensors[key].shape)}, not {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in tensors and tensors[key].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise UserError(f"{folder}: weights do not fit the config: {'; '.join(sorted(problems)[:3])}{more}.")
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config file as plain data, with keys "model" and "spec".
+
+    Raises:
+        UserError: if it is missing, no YAML, or of another format version.
+    """
+    path = folder / CONFIG
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} is no checkpoint folder: it has no {CONFIG}.") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not readable as YAML.") from error
+    version = config.get("format_version") if isinstance(config, dict) else None
+    if version != FORMAT_VERSION:
+        raise UserError(f"{path}: format_version is {version}, this program reads {FORMAT_VERSION}.")
+    return config
+
+
+def default_card(model: "unified.model.model.UnifiedModel") -> str:
+    """A short model card: what it is, what it was trained on the data of, how to use it."""
+    spec = model.spec
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    bodies = ", ".join(f"{b.name} ({b.action_dim} actions, cameras {', '.join(b.cameras)})" for b in spec.embodiments)
+    return "\n".join(
+        (
+            "---",
+            "library_name: unified",
+            "tags: [robotics, world-model, lerobot]",
+            "---",
+            "# World-action model",
+            "",
+            f"{millions:.1f} M parameters; streams: {', '.join(model.decoders)}; bodies: {bodies}.",
+            f"Sees {spec.n_obs_steps} frame(s) of {spec.image_size[0]}x{spec.image_size[1]} pixels; predicts "
+            f"{spec.action_horizon} actions and {spec.num_frames} frame(s), {spec.frame_stride} env steps apart.",
+            "",
+            "```python",
+            "from unified.model.model import UnifiedModel",
+            "",
+            'model = UnifiedModel.from_pretrained("this/folder")',
+            "```",
+            "",
+        )
+    )
+
+
+def _split(model: "unified.model.model.UnifiedModel") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
+    is_stat = {key: key.endswith(("normalizer.mean", "normalizer.std")) for key in state}
+    return (
+        {key: value for key, value in state.items() if not is_stat[key]},
+        {key: value for key, value in state.items() if is_stat[key]},
+    )
+
+
+def _locate(name: Path | str) -> Path:
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if folder.exists() or len(folder.parts) != 2 or str(name).startswith(("/", ".", "~")):
+        raise UserError(f"No checkpoint folder at {folder}. Training writes one to <run>/pretrained.")
+    from huggingface_hub import snapshot_download  # reaches for the network: only when a Hub id is meant
+
+    try:
+        files = [WEIGHTS, STATS, CONFIG, CARD, MANIFEST]
+        return Path(snapshot_download(str(name), allow_patterns=files))
+    except Exception as error:  # the library raises a dozen kinds, all of which mean the same to a user
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{name!r} is no local folder, and the Hub did not give it: {reason}") from error
+
+
+def _check_hashes(folder: Path) -> None:
+    path = folder / MANIFEST
+    try:
+        hashes = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} is no checkpoint folder, or half of one: it has no {MANIFEST}.") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged: not readable as JSON.") from error
+    for name in (WEIGHTS, STATS, CONFIG):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is incomplete: {name} is missing.")
+        if _sha256(folder / name) != hashes.get(name):
+            raise UserError(f"{folder / name} is damaged or was changed: its SHA-256 is not the one in {MANIFEST}.")
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} is not readable as safetensors: {error}.") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_weights(path: Path) -> dict[str, Any]:
+    """Read a Lightning checkpoint without running anything that may be in it.
+
+    Raises:
+        UserError: naming the file, if it is truncated, or holds more than tensors and plain values.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"No checkpoint at {path}.") from error
+    except Exception as error:  # zip, pickle and runtime errors of many kinds: all mean that this file is no good
+        raise UserError(
+            f"{path} is no checkpoint of ours, or is damaged: {str(error).splitlines()[0][:160]}"
+        ) from error

@@ -1,0 +1,120 @@
+"""What a model is made of, as plain data: YAML-able, storable beside the weights, checked when it is built."""
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unified.errors import UserError, unknown_name
+
+TRUSTED_PACKAGES = ("unified", "decoders", "tasks")
+
+
+@dataclass(frozen=True)
+class ClassSpec:
+    """A class by import path and the arguments to construct it with.
+
+    Attributes:
+        class_path: for example "decoders.pixels.PixelDecoder".
+        init_args: keyword arguments; a wrong name is refused with the nearest right one.
+    """
+
+    class_path: str
+    init_args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture of a `UnifiedModel`; `configs/sizes/` holds presets of the first four.
+
+    Attributes:
+        dim: width of the backbone, a multiple of `num_heads`.
+        depth: number of transformer blocks, odd (half of them, one in the middle, the other half).
+        num_heads: attention heads; 64 channels a head is fastest on CPUs and GPUs alike.
+        num_registers: learned tokens that belong to no stream (UWM ablation: 8 registers .88, none .81).
+        observation: what turns pictures and proprio into tokens.
+        text: what turns instructions into tokens.
+        decoders: one per stream, by the stream's name.
+        text_dropout: share of training samples whose instruction is withheld, so that guidance works.
+        time_shift: above 1, more training and denoise steps near noise (SD3's shift of the diffusion time).
+        gradient_checkpointing: recompute blocks in the backward pass; a third slower, memory for one block only.
+        compile: run the backbone through `torch.compile`.
+    """
+
+    dim: int = 192
+    depth: int = 7
+    num_heads: int = 3
+    num_registers: int = 4
+    observation: ClassSpec = ClassSpec("decoders.observation.ObservationEncoder")
+    text: ClassSpec = ClassSpec("unified.model.text.TextEncoder")
+    decoders: dict[str, ClassSpec] = field(
+        default_factory=lambda: {
+            "action": ClassSpec("decoders.actions.ActionDecoder"),
+            "video": ClassSpec("decoders.pixels.PixelDecoder"),
+        }
+    )
+    text_dropout: float = 0.0
+    time_shift: float = 1.0
+    gradient_checkpointing: bool = False
+    compile: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, strings and numbers."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            UserError: for a key that does not exist, with the nearest right one.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        for key in values:
+            if key not in known:
+                raise unknown_name("model option", key, known)
+        parsed: dict[str, Any] = dict(values)
+        for key in {"observation", "text"} & set(values):
+            parsed[key] = _class_spec(values[key])
+        if "decoders" in values:
+            parsed["decoders"] = {name: _class_spec(value) for name, value in values["decoders"].items()}
+        return cls(**parsed)
+
+
+def _class_spec(value: ClassSpec | Mapping[str, Any]) -> ClassSpec:
+    return value if isinstance(value, ClassSpec) else ClassSpec(**value)
+
+
+def build(target: ClassSpec, /, *, trusted: tuple[str, ...] = TRUSTED_PACKAGES, **given: Any) -> Any:
+    """Construct `target.class_path(**given, **target.init_args)`.
+
+    Only classes of trusted packages are imported, since a downloaded checkpoint brings its own config.
+
+    Raises:
+        UserError: for an untrusted or unknown class, or an argument that it does not take.
+    """
+    module_name, _, class_name = target.class_path.rpartition(".")
+    if module_name.split(".")[0] not in trusted:
+        raise UserError(
+            f"class_path {target.class_path!r} is outside the trusted packages ({', '.join(trusted)}); "
+            "classes named by a config are imported only from these."
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(f"class_path {target.class_path!r}: cannot import {module_name!r} ({error}).") from error
+    if not hasattr(module, class_name):
+        classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
+        raise unknown_name(f"class in {module_name}", class_name, classes)
+    cls = getattr(module, class_name)
+    parameters = inspect.signature(cls).parameters
+    missing = [name for name in given if name not in parameters]
+    if missing:
+        raise UserError(f"class_path {target.class_path!r} cannot be used here: it takes no {', '.join(missing)}.")
+    options = [name for name in parameters if name not in given]
+    for key in target.init_args:
+        if key not in options:
+            raise unknown_name(f"argument of {target.class_path}", key, options)
+    return cls(**given, **target.init_args)

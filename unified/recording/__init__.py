@@ -1,1 +1,0 @@
-"""The parts of `unified.record`: the plan, one episode, the processes."""

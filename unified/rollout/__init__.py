@@ -1,0 +1,1 @@
+"""Policies act in environments, for recording and for judging."""

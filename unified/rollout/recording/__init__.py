@@ -1,0 +1,1 @@
+"""The parts of `unified.rollout.record`: the plan, one episode, the processes."""

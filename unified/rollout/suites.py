@@ -1,0 +1,196 @@
+"""Suites: named lists of environments and seeds that policies are judged on, one YAML file each in configs/suites."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unified.errors import UserError, unknown_name
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "name": (str, "a text"),
+    "description": (str, "a text"),
+    "env_kwargs": (dict, "a mapping such as {cameras: [corner2], image_size: 64}"),
+    "max_env_steps": (int, "a positive number"),
+    "episodes_per_task": (int, "a positive number"),
+    "first_seed": (dict, "a mapping such as {train: 0, test: 10000}"),
+    "include": (list, "a list of suites such as [screen, games]"),
+}
+_OF_PARTS = ("tasks", "env_kwargs", "max_env_steps", "first_seed")
+
+
+@dataclass(frozen=True)
+class SuiteTask:
+    """One environment of a suite; `group` is its difficulty or family, for the means per group."""
+
+    env_id: str
+    group: str = "all"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a policy is judged on.
+
+    Attributes:
+        name, description: how people call it and what it is for.
+        env_kwargs: arguments of `gymnasium.make` for every environment (cameras, image_size).
+        max_env_steps: env steps after which an episode counts as failed.
+        episodes_per_task: how many seeds of every task by default.
+        first_seed: first environment seed of every split; the splits must not overlap.
+        tasks: the environments, in the order of every table.
+        parts: the suites that this one is made of, each run with its own cameras, steps and seeds; empty for a plain
+            suite. Their names are the groups.
+    """
+
+    name: str
+    tasks: tuple[SuiteTask, ...]
+    description: str = ""
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    max_env_steps: int = 250
+    episodes_per_task: int = 20
+    first_seed: Mapping[str, int] = field(default_factory=lambda: {"train": 0, "test": 10_000})
+    parts: tuple["Suite", ...] = ()
+
+    @property
+    def leaves(self) -> tuple["Suite", ...]:
+        """The plain suites inside: itself, or its parts."""
+        return self.parts or (self,)
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Group of every environment."""
+        return {task.env_id: task.group for task in self.tasks}
+
+    def seeds(self, split: str, episodes_per_task: int | None = None) -> range:
+        """The environment seeds of a split.
+
+        Raises:
+            UserError: if there is no such split or the number is not positive.
+        """
+        if split not in self.first_seed:
+            raise unknown_name(f"split of suite {self.name}", split, self.first_seed)
+        count = self.episodes_per_task if episodes_per_task is None else episodes_per_task
+        if count < 1:
+            raise UserError(f"The number of episodes per task must be at least 1, got {count}.")
+        return range(self.first_seed[split], self.first_seed[split] + count)
+
+
+def with_env_kwargs(suite: Suite, env_kwargs: Mapping[str, Any]) -> Suite:
+    """The same suite in environments that are made with some other arguments."""
+    parts = tuple(with_env_kwargs(part, env_kwargs) for part in suite.parts)
+    return dataclasses.replace(suite, env_kwargs={**suite.env_kwargs, **env_kwargs}, parts=parts)
+
+
+def parse_env_kwargs(text: str) -> dict[str, Any]:
+    """What `--env-kwargs` says, a mapping in YAML such as `{latency_ms: 100}`.
+
+    Raises:
+        UserError: if it is none.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--env-kwargs is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"--env-kwargs must be a mapping such as '{{latency_ms: 100}}', got {text!r}.")
+    return values
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the project."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def load_suite(name_or_path: str | Path) -> Suite:
+    """Read a suite by name (configs/suites/<name>.yaml) or from a YAML file.
+
+    Raises:
+        UserError: if there is none, or a key is missing, misspelt or of a wrong type; the message names the file.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = _folder() / f"{name_or_path}.yaml"
+        if not path.is_file():
+            raise unknown_name("suite", str(name_or_path), suite_names())
+    if not path.is_file():
+        raise UserError(f"There is no suite file {path}. Suites by name: {', '.join(suite_names())}.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    return _parse(values, path)
+
+
+def _parse(values: object, path: Path) -> Suite:
+    if not isinstance(values, Mapping):
+        raise UserError(f"{path} must hold keys such as name and tasks, got {type(values).__name__}.")
+    allowed = {item.name for item in dataclasses.fields(Suite)} - {"parts"} | {"include"}
+    for key in values:
+        if key not in allowed:
+            raise UserError(f"{path}: {unknown_name('key', str(key), allowed)}")
+    if not isinstance(values.get("tasks", []), list) or not (values.get("tasks") or values.get("include")):
+        raise UserError(f"{path}: tasks must be a list such as [{{env_id: 'sims:MetaWorld-reach-v3', group: easy}}].")
+    for key, (kind, wanted) in _KINDS.items():
+        value = values.get(key, kind(1) if kind is int else kind())
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 1):
+            raise UserError(f"{path}: {key} must be {wanted}, got {value!r}.")
+    suite = _compose(values, path) if "include" in values else _plain(values, path)
+    _check_tasks(suite, path)
+    return suite
+
+
+def _plain(values: Mapping[str, Any], path: Path) -> Suite:
+    tasks = tuple(_parse_task(item, path) for item in values["tasks"])
+    return Suite(**{"name": path.stem, **values, "tasks": tasks})
+
+
+def _compose(values: Mapping[str, Any], path: Path) -> Suite:
+    """A suite made of others; what they say about themselves cannot be said again here."""
+    for key in _OF_PARTS:
+        if key in values:
+            raise UserError(f"{path}: {key} is the included suites' own; leave it out beside include.")
+    parts = [leaf for name in values["include"] for leaf in load_suite(name).leaves]
+    if "episodes_per_task" in values:
+        parts = [dataclasses.replace(part, episodes_per_task=values["episodes_per_task"]) for part in parts]
+    return Suite(
+        name=values.get("name", path.stem),
+        description=values.get("description", ""),
+        tasks=tuple(SuiteTask(task.env_id, part.name) for part in parts for task in part.tasks),
+        max_env_steps=max(part.max_env_steps for part in parts),
+        episodes_per_task=max(part.episodes_per_task for part in parts),
+        first_seed=parts[0].first_seed,
+        parts=tuple(parts),
+    )
+
+
+def _parse_task(item: object, path: Path) -> SuiteTask:
+    if isinstance(item, str):
+        return SuiteTask(item)
+    if not isinstance(item, Mapping) or "env_id" not in item or set(item) - {"env_id", "group"}:
+        raise UserError(f"{path}: every task needs env_id and may have group, got {item!r}.")
+    return SuiteTask(str(item["env_id"]), str(item.get("group", "all")))
+
+
+def _check_tasks(suite: Suite, path: Path) -> None:
+    seen: set[str] = set()
+    for task in suite.tasks:
+        if task.env_id in seen:
+            raise UserError(f"{path}: {task.env_id} is listed twice.")
+        seen.add(task.env_id)
+    if suite.parts:
+        return
+    starts = sorted(suite.first_seed.values())
+    for first, second in zip(starts, starts[1:], strict=False):
+        if second - first < suite.episodes_per_task:
+            raise UserError(
+                f"{path}: the splits share seeds: first_seed {dict(suite.first_seed)} is closer together than "
+                f"episodes_per_task ({suite.episodes_per_task})."
+            )
+
+
+def _folder() -> Path:
+    """configs/suites beside this package: in the repository and, packed in the wheel, in site-packages."""
+    return Path(__file__).resolve().parents[2] / "configs" / "suites"
