@@ -42,7 +42,7 @@ def fit(model, tmp_path, max_steps):
 def test_a_run_that_computes_stops_and_its_progress_is_the_share_of_the_limit(tmp_path):
     model = Busy(computes=True)
     trainer, timer = fit(model, tmp_path, max_steps=500)
-    assert 2 < trainer.global_step < 100
+    assert 2 < trainer.global_step < 500  # how many fit into a second is the processor's affair
     assert timer.time_elapsed() == pytest.approx(1.0, abs=0.3)
     assert model.shares == sorted(model.shares)
     assert model.shares[-1] > 0.8
