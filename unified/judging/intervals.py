@@ -1,7 +1,7 @@
 """How sure a success rate is: exact and approximate 95 % intervals of proportions and of their weighted means."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 
@@ -13,10 +13,7 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float
 
     Source: Wilson (1927); Brown, Cai and DasGupta (2001) recommend it for small samples.
     """
-    _check_counts(successes, trials)
-    if trials == 0:
-        return 0.0, 1.0
-    return _score_interval(successes / trials, trials, NormalDist().inv_cdf(0.5 + confidence / 2))
+    return _proportion(successes, trials, confidence, "wilson")
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
@@ -45,16 +42,9 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     Raises:
         ValueError: if the counts are impossible.
 
-    Source: Clopper and Pearson (1934); the limits are where a binomial tail holds half of what is left.
+    Source: Clopper and Pearson (1934).
     """
-    _check_counts(successes, trials)
-    tail = (1 - confidence) / 2
-    low, high = 0.0, 1.0
-    if successes > 0:
-        low = _root(lambda rate: 1 - _binomial_cdf(successes - 1, trials, rate) - tail)
-    if successes < trials:
-        high = _root(lambda rate: tail - _binomial_cdf(successes, trials, rate))
-    return low, high
+    return _proportion(successes, trials, confidence, "exact")
 
 
 def weighted_mean_interval(
@@ -80,28 +70,12 @@ def _score_interval(rate: float, trials: int, z: float) -> tuple[float, float]:
     return low, high
 
 
-def _check_counts(successes: int, trials: int) -> None:
+def _proportion(successes: int, trials: int, confidence: float, method: str) -> tuple[float, float]:
     if not 0 <= successes <= trials:
         raise ValueError(f"successes must lie between 0 and trials ({trials}), got {successes}")
+    if trials == 0:
+        return 0.0, 1.0
+    from scipy.stats import binomtest  # half a second that `unified --help` need not wait for
 
-
-def _binomial_cdf(count: int, trials: int, rate: float) -> float:
-    """P(X <= count) for X ~ Binomial(trials, rate), summed in logarithms so that many trials do not underflow."""
-    if rate <= 0.0:
-        return 1.0
-    if rate >= 1.0:
-        return 1.0 if count >= trials else 0.0
-    log_rate, log_rest, log_total = math.log(rate), math.log1p(-rate), math.lgamma(trials + 1)
-    return math.fsum(
-        math.exp(log_total - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_rate + (trials - k) * log_rest)
-        for k in range(count + 1)
-    )
-
-
-def _root(rising: Callable[[float], float]) -> float:
-    """Where a rising function on [0, 1] crosses zero, by bisection to double precision."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return (low + high) / 2
+    low, high = binomtest(successes, trials).proportion_ci(confidence, method)
+    return float(low), float(high)
