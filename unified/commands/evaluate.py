@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _judge_recordings(args: argparse.Namespace) -> int:
     """Score a checkpoint on held-out recordings alone: for bodies that no simulator here moves."""
-    from unified.judging.evaluation import clear_folder, collect_results, save
+    from unified.judging.evaluation import clear_folder, collect_results, loss_curves, save
 
     if not args.data or args.policy in BUILTIN_POLICIES:
         raise UserError("Without --suite there must be a checkpoint as --policy and a recording as --data.")
@@ -135,7 +135,8 @@ def _judge_recordings(args: argparse.Namespace) -> int:
     more = _query_scores(model, args, folder)
     suite = Suite(name="held-out recordings", tasks=())
     command = shlex.join(["unified", *sys.argv[1:]])
-    content = collect_results(suite, args.policy, [], args.seed, args.split, {}, command, queries=more)
+    curves = loss_curves(args.policy)
+    content = collect_results(suite, args.policy, [], args.seed, args.split, {}, command, training=curves, queries=more)
     page = save(folder, content)
     for name, scores in more.items():
         arms = scores.get("action", {}).get("arms", {})
@@ -202,6 +203,7 @@ def _model_extras(
     model: "UnifiedModel", suite: Suite, episodes: Sequence[Episode], args: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """Scores of all queries, films of plans, and the settings, for results.json."""
+    from unified.judging.evaluation import loss_curves
     from unified.judging.open_loop import make_plans
 
     settings = {name: getattr(args, name) for name in ("num_steps", "n_action_steps", "guidance")}
@@ -214,7 +216,7 @@ def _model_extras(
                 for plan in make_plans(model, part, episodes, folder, args.plans, args.num_steps, args.seed)
             ]
             bar.advance()
-    return {**more, "queries": _query_scores(model, args, folder)}
+    return {**more, "training": loss_curves(args.policy), "queries": _query_scores(model, args, folder)}
 
 
 def _query_scores(model: "UnifiedModel", args: argparse.Namespace, folder: Path) -> dict[str, Any]:

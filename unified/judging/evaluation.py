@@ -1,5 +1,6 @@
 """Judge a policy on a suite: episodes with films, baselines beside it, everything in one results.json and one page."""
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -105,6 +106,23 @@ def around_failure(finished: Finished, before_s: float = 2.5, after_s: float = 1
         return None
     at = round(step / result.length * (len(film) - 1))
     return film[max(0, at - round(before_s * finished.fps)) : at + round(after_s * finished.fps) + 1]
+
+
+def loss_curves(checkpoint: str, points: int = 200) -> dict[str, list[tuple[int, float]]]:
+    """Training and held-out loss of the run that a checkpoint lies in, as (step, loss); empty if it is not there."""
+    folders = [Path(checkpoint), *Path(checkpoint).parents[:2]]
+    log = next((folder / "metrics.jsonl" for folder in folders if (folder / "metrics.jsonl").is_file()), None)
+    curves: dict[str, list[tuple[int, float]]] = {}
+    try:
+        lines = [] if log is None else log.read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines if line.endswith("}")]  # a killed run's last line may be cut
+        for name, key in (("training", "train/loss"), ("held-out", "val/loss")):
+            losses = {int(row["step"]): float(row[key]) for row in rows if row.get(key) is not None}
+            curve = sorted(losses.items())
+            curves |= {name: curve[:: -(-len(curve) // points)]} if curve else {}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}  # a damaged log costs the page its curve, not the verdict its numbers
+    return curves
 
 
 def collect_results(

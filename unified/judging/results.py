@@ -18,6 +18,7 @@ Top level:
     summary: see `summarise`.
     baselines: name -> {"summary": ..., "episodes": number} of other policies on the same episodes (may be empty).
     env_kwargs: arguments of the environments that differ from the suite's (only where there are any).
+    training: losses of the run that the checkpoint lies in, {"training" and "held-out": [[step, loss], ...]}.
     queries: what `unified.judging.scores` measured on held-out windows, dataset name -> scores (may be empty).
 """
 

@@ -13,7 +13,7 @@ from PIL import Image
 from unified.atomic import atomic_path, write_text
 from unified.judging.evaluation import suite_episodes, with_films
 from unified.judging.results import EpisodeResult
-from unified.report.html import Html, join, media, page, tag
+from unified.report.html import render_page
 from unified.report.video import Film, Frame, caption, stack, write_mp4
 from unified.rollout.episodes import Finished
 from unified.rollout.rollout import run_episodes
@@ -123,31 +123,16 @@ def steps_per_second(env_id: str, env_kwargs: Mapping[str, Any]) -> float:
 
 def write_gallery(folder: Path, exhibits: Sequence[Exhibit], command: str) -> Path:
     """Write films/<name>.mp4, `stills.png` (all stills) and `gallery.html`, which holds everything it shows."""
-    shown: list[Html] = []
-    for suite in dict.fromkeys(exhibit.suite for exhibit in exhibits):
-        mine = [exhibit for exhibit in exhibits if exhibit.suite == suite]
-        figures: list[Html] = []
-        for exhibit in mine:
-            path = folder / "films" / f"{exhibit.name}.mp4"
-            write_mp4(path, exhibit.film, exhibit.fps, quality=28)
-            figures.append(media(path, _describe(exhibit), exhibit.film.shape[2]))
-        shown.append(tag("section", tag("h2", f"{suite} · {len(mine)}"), tag("div", *figures, class_="films")))
+    suites: dict[str, list[tuple[Path, Exhibit]]] = {}
+    for exhibit in exhibits:
+        path = folder / "films" / f"{exhibit.name}.mp4"
+        write_mp4(path, exhibit.film, exhibit.fps, quality=28)
+        suites.setdefault(exhibit.suite, []).append((path, exhibit))
     with atomic_path(folder / "stills.png") as temporary:
         Image.fromarray(contact_sheet(exhibits)).save(temporary, "PNG", optimize=True)
-    heading = tag(
-        "header", tag("h1", "Worlds"), tag("p", "Experts at work, in the cameras that policies look through.")
-    )
-    write_text(folder / "gallery.html", page("Worlds", heading, *shown, tag("pre", command)))
+    page = render_page("gallery.html", title="Worlds", suites=suites, command=command)
+    write_text(folder / "gallery.html", page)
     return folder / "gallery.html"
-
-
-def _describe(exhibit: Exhibit) -> Html:
-    lines = (
-        f"{exhibit.task}.".replace("..", "."),
-        f"Expert {exhibit.successes}/{exhibit.episodes}, {exhibit.mean_length:.0f} steps; "
-        f"{exhibit.steps_per_second:.0f} steps/s.",
-    )
-    return join([tag("b", exhibit.name), *(Html("<br>") + tag("span", line) for line in lines)])
 
 
 def contact_sheet(exhibits: Sequence[Exhibit], columns: int = 6) -> Frame:

@@ -53,7 +53,9 @@ def mean_text(row: Mapping[str, Any] | None) -> str:
 
 def label(path: str) -> str:
     """A short name for a policy or dataset: the run's folder rather than "pretrained"."""
-    parts = [part for part in Path(path).with_suffix("").parts if part not in ("pretrained", "checkpoints", "/", "..")]
+    parts = [
+        part for part in Path(path.removesuffix(".ckpt")).parts if part not in ("pretrained", "checkpoints", "/", "..")
+    ]
     return parts[-1] if parts else path
 
 
