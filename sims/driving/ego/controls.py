@@ -86,8 +86,8 @@ class Pedals:
 class Trajectories:
     """The next 4 s at 10 Hz: 40 poses x, y (m), heading (rad) of the rear axle in the vehicle's frame of now, in a row.
 
-    NAVSIM's tracking controller follows the plan for one step, with the grip and the delays that the car has; then the
-    next plan is due.
+    nuPlan's tracking controller (NAVSIM's as it was meant, see `scores.tracking`) follows the plan for one step, with
+    the grip and the delays that the car has; then the next plan is due.
     """
 
     embodiment = "car_trajectory"
@@ -130,7 +130,8 @@ class Trajectories:
         """What the tracking controller asks for first."""
         plan = action.astype(np.float64).reshape(PLAN_STEPS, 3)
         reference = reference_poses(plan, CONTROL_DT_S, ego[[X, Y, HEADING]])
-        following = simulate(reference[None], ego, self._vehicle, CONTROL_DT_S, num_steps=1).states[0, 1]
+        drive = simulate(reference[None], ego, self._vehicle, CONTROL_DT_S, num_steps=1, smoothing="nuplan")
+        following = drive.states[0, 1]
         return control_for(following[STEER], following[AX])
 
     def action_of(self, planner: Planner, world: World) -> Float32[np.ndarray, " 120"]:

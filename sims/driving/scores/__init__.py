@@ -23,9 +23,12 @@ Where an original's documents and code disagree, its code is followed. What surp
 - PDMS: the published weight of driving direction is 0; the first release multiplied by it, with a sum over the wrong
   axis. Progress is multiplied by the drive's own multipliers before it is normalised. Comfort smooths over the whole
   drive, so that a push of half a second passes unnoticed.
+- All plans: NAVSIM's tracking controller penalises acceleration where nuPlan's penalises its change (see tracking.py).
 - EPDMS: driving direction counts every motion off the route, lane keeping does not start anew after an intersection,
   progress is 1 for all where nobody makes 5 m, accelerations are those of the car's centre, the human filter reaches
-  every term, and extended comfort is left out of the mean where no plan precedes.
+  every term, and extended comfort is left out of the mean where no plan precedes. Log replay drops every track that
+  touches the ego at the start: `epdms.log_replayed` does so, the scores themselves do not.
 - nuPlan: driving direction multiplies, progress is compared above 2 m, 0.3 m outside is still inside.
-- AlpaSim: whoever is hit from behind is judged by what was driven until then.
+- AlpaSim: the first half second, in which it moves the ego itself, is not judged; whoever is hit from behind is judged
+  by what was driven until then.
 """

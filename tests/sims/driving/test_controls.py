@@ -74,7 +74,8 @@ def test_a_step_is_the_first_of_the_tracking_that_the_scores_use():
     ahead = (plan[:, :2] - ego[:2]) @ np.array([[cos, -sin], [sin, cos]])
     action = np.column_stack([ahead, plan[:, 2] - 0.4]).ravel().astype(np.float32)
     command = control.command(action, ego)
-    followed = simulate(reference_poses(action.reshape(-1, 3).astype(float), 0.1, ego[:3])[None], ego).states[0, 1]
+    reference = reference_poses(action.reshape(-1, 3).astype(float), 0.1, ego[:3])
+    followed = simulate(reference[None], ego, smoothing="nuplan").states[0, 1]
     assert command == pytest.approx([followed[STEER] / 0.6, followed[5] / 3.0], abs=1e-12)
     assert (command > 0).all(), "left and faster, as the plan"
 

@@ -1,12 +1,12 @@
 """From plans to drives: the tracked bicycle against closed forms."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from sims.driving.scores.scene import AX, HEADING, STEER, STEER_RATE, VX, YAW_ACC, YAW_RATE, VehicleParameters, X, Y
-from sims.driving.scores.tracking import estimated_profiles, reference_poses, simulate
+from sims.driving.scores.tracking import Smoothing, estimated_profiles, reference_poses, simulate
 from tests.sims.driving.scores.scenes import random_drive, rotation
 
 CAR = VehicleParameters()
@@ -111,9 +111,37 @@ def test_headings_are_interpolated_the_short_way_and_a_short_plan_ends_at_its_la
     assert poses[10, 2] == pytest.approx(0.1 - np.pi)
 
 
-def plain_drive(poses: np.ndarray, state: np.ndarray) -> np.ndarray:
+def plain_profiles(poses: np.ndarray, smoothing: str) -> tuple[np.ndarray, np.ndarray]:
+    """Speed and curvature of one plan, with every matrix of the published least squares filled entry by entry."""
+    moved, dt = np.diff(poses, axis=0), 0.1
+    count = len(moved)
+    fit, bend = np.zeros((2 * count, count)), np.zeros((count, count))
+    for row in range(count):
+        for k, facing in enumerate((np.cos(poses[row, 2]), np.sin(poses[row, 2]))):
+            fit[2 * row + k, 0] = facing * dt
+            fit[2 * row + k, 1 : row + 1] = facing * dt**2
+    rows = count - 2
+    band = np.zeros((rows, rows + 1))
+    band[:, 1:] = np.eye(rows)
+    if smoothing == "navsim":
+        band[:, :-1] = -np.eye(rows)  # as released: writes over the line above
+    else:
+        band[:, :-1] -= np.eye(rows)
+    penalty = np.zeros((count, count))
+    penalty[1:, 1:] = 1e-4 * band.T @ band
+    first = np.linalg.pinv(fit.T @ fit + penalty) @ fit.T @ moved[:, :2].ravel()
+    speed = first[0] + np.append(0.0, np.cumsum(first[1:] * dt))
+    for row in range(count):
+        bend[row, 0] = speed[row] * dt
+        bend[row, 1 : row + 1] = speed[row] * dt**2
+    weights = np.diag([1e-10, *[1e-2] * (count - 1)])
+    second = np.linalg.pinv(bend.T @ bend + weights) @ bend.T @ wrapped(moved[:, 2])
+    return speed, second[0] + np.append(0.0, np.cumsum(second[1:] * dt))
+
+
+def plain_drive(poses: np.ndarray, state: np.ndarray, smoothing: str) -> np.ndarray:
     """One plan tracked with the matrices of the published controller written out, for comparison."""
-    speed, curvature = (profile[0] for profile in estimated_profiles(poses[None], 0.1))
+    speed, curvature = plain_profiles(poses, smoothing)
     q, base, states = np.diag([1.0, 10.0, 0.0]), CAR.wheelbase_m, [state]
     for step in range(len(poses) - 1):
         now = states[-1]
@@ -150,33 +178,53 @@ def wrapped(angle: Any) -> Any:
     return np.arctan2(np.sin(angle), np.cos(angle))
 
 
-def test_the_profiles_solve_the_regularised_least_squares_that_they_are_defined_by() -> None:
-    """Any other profile costs more: fit plus 1e-4 squared jerk, and fit plus 1e-2 squared curvature rates."""
+def some_plan(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A first state, and poses to follow that begin near it."""
+    rng = np.random.default_rng(seed)
+    state, poses = random_drive(rng)[0], random_drive(rng)[:, :3]
+    poses[:, :2] += state[:2] - poses[0, :2] + rng.normal(0.0, 0.2, 2)
+    return state, poses
+
+
+def test_the_released_band_matrix_penalises_acceleration_and_the_intended_one_its_change() -> None:
+    """Any other profile costs more: fit plus 1e-4 squared rates, and fit plus 1e-2 squared curvature rates."""
     rng = np.random.default_rng(0)
     poses = random_drive(rng)[:, :3]
-    speed, curvature = (profile[0] for profile in estimated_profiles(poses[None], 0.1))
     moved = np.diff(poses, axis=0)
 
-    def speed_cost(v: np.ndarray) -> float:
+    def fit(v: np.ndarray) -> float:
         way = 0.1 * v[:, None] * np.column_stack([np.cos(poses[:-1, 2]), np.sin(poses[:-1, 2])])
-        return float(((moved[:, :2] - way) ** 2).sum() + 1e-4 * (np.diff(np.diff(v) / 0.1) ** 2).sum())
+        return float(((moved[:, :2] - way) ** 2).sum())
 
-    def curvature_cost(c: np.ndarray) -> float:
-        fit = ((wrapped(moved[:, 2]) - 0.1 * speed * c) ** 2).sum()
-        return float(fit + 1e-2 * ((np.diff(c) / 0.1) ** 2).sum() + 1e-10 * c[0] ** 2)
+    def nuplan_cost(v: np.ndarray) -> float:
+        return fit(v) + 1e-4 * float((np.diff(np.diff(v) / 0.1) ** 2).sum())
 
-    for cost, best in ((speed_cost, speed), (curvature_cost, curvature)):
-        assert all(cost(best) < cost(best + 1e-3 * rng.standard_normal(len(best))) for _ in range(50))
+    def navsim_cost(v: np.ndarray) -> float:
+        pushes = np.diff(v) / 0.1
+        return fit(v) + 1e-4 * float((pushes[:-2] ** 2).sum() + (pushes[-1] - pushes[-2]) ** 2)
+
+    for smoothing in get_args(Smoothing):
+        speed_cost = navsim_cost if smoothing == "navsim" else nuplan_cost
+        speed, curvature = (profile[0] for profile in estimated_profiles(poses[None], 0.1, smoothing))
+
+        def curvature_cost(c: np.ndarray, v: np.ndarray = speed) -> float:
+            turned = ((wrapped(moved[:, 2]) - 0.1 * v * c) ** 2).sum()
+            return float(turned + 1e-2 * ((np.diff(c) / 0.1) ** 2).sum() + 1e-10 * c[0] ** 2)
+
+        for cost, best in ((speed_cost, speed), (curvature_cost, curvature)):
+            assert all(cost(best) < cost(best + 1e-3 * rng.standard_normal(len(best))) for _ in range(50)), smoothing
 
 
-def test_the_drive_agrees_with_the_controller_written_out() -> None:
+def test_plans_are_tracked_as_the_released_navsim_tracks_them_unless_nuplans_way_is_asked_for() -> None:
+    largest = 0.0
     for seed in range(8):
-        rng = np.random.default_rng(seed)
-        state = random_drive(rng)[0]
-        poses = random_drive(rng)[:, :3]
-        poses[:, :2] += state[:2] - poses[0, :2] + rng.normal(0.0, 0.2, 2)
-        states = simulate(poses[None], state).states[0]
-        assert states == pytest.approx(plain_drive(poses, state), abs=1e-9), seed
+        state, poses = some_plan(seed)
+        released = simulate(poses[None], state).states[0]
+        meant = simulate(poses[None], state, smoothing="nuplan").states[0]
+        assert released == pytest.approx(plain_drive(poses, state, "navsim"), abs=1e-9), seed
+        assert meant == pytest.approx(plain_drive(poses, state, "nuplan"), abs=1e-9), seed
+        largest = max(largest, float(np.abs(meant[:, VX] - released[:, VX]).max()))
+    assert largest > 0.05, "the two differ by more than rounding"
 
 
 def test_bad_plans_are_named() -> None:
@@ -186,6 +234,8 @@ def test_bad_plans_are_named() -> None:
         simulate(np.full((1, 41, 3), np.nan), start())
     with pytest.raises(ValueError, match=r"initial state must have shape \(11,\)"):
         simulate(np.zeros((1, 41, 3)), np.zeros(7))
+    with pytest.raises(ValueError, match="smoothing must be one of navsim, nuplan; got 'intended'"):
+        simulate(np.zeros((1, 41, 3)), start(), smoothing="intended")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="at least one pose"):
         reference_poses(np.zeros((0, 3)), 0.5, np.zeros(3))
     with pytest.raises(ValueError, match="plan_dt_s must be a positive"):
