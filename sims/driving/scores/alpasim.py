@@ -1,21 +1,27 @@
 """AlpaSim's scene score: nothing after an at-fault collision or off the road, else how far the ego got.
 
 `scene_score` is AlpaSim's own formula on AlpaSim's own values; `alpasim_score` measures these values in a scene. It
-follows AlpaSim's code but for three things: of several contacts at one step AlpaSim keeps the last in its tree's order
-(here each counts); its boxes may be shrunk and rounded by configuration (here they are not); and it calls off the road
-what touches a road edge outside all lanes (here what lanes and drivable area together do not cover, so that a start off
-the road is seen too).
+follows AlpaSim's code but for four things: of several contacts at one step AlpaSim keeps the last in its tree's order
+(here each counts); its boxes may be shrunk and rounded by configuration (here they are not); it calls off the road what
+touches a road edge outside all lanes (here what lanes and drivable area together do not cover); and where the human was
+recorded for longer than the ego drove, it measures progress by what the human had made by then (here by all of it).
 
-Everything after the first collision of any kind, or after leaving the road, is forgotten: who is hit from behind is
-judged by the progress made until then.
+AlpaSim moves the ego along the recording for the first half second, and judges from the step after on: what happens
+before is not the ego's doing. A drive that ends before is judged from its first step.
 
-Source: AlpaSim, `eval/aggregation/scene_score.py`, `processing.py`, `scorers/collision.py`, `scorers/ground_truth.py`.
+Everything after the first collision of any kind, after leaving the road, or after leaving the corridor in whatever
+direction, is forgotten: who is hit from behind is judged by the progress made until then.
+
+Source: AlpaSim, `eval/aggregation/scene_score.py`, `processing.py`, `modifiers.py`, `eval/data.py`,
+`scorers/collision.py`, `scorers/ground_truth.py`.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import shapely
+from jaxtyping import Bool, Float64
 
 from sims.driving.scores import checks
 from sims.driving.scores.areas import Footprint, footprint
@@ -25,7 +31,8 @@ from sims.driving.scores.scene import EgoTrajectories, ScoredScene
 
 PROGRESS_FOR_FULL_SCORE = 0.8
 MIN_HUMAN_DISTANCE_M = 5.0
-UNJUDGED_STEPS = 2  # at whose places AlpaSim does not look
+FORCED_S = 0.5  # AlpaSim's `force_gt_duration_us`, unless configured
+UNMEASURED_STEPS = 2  # at whose places AlpaSim does not look
 FAILURES = ("collision_at_fault", "offroad", "left_corridor_laterally")
 NAME = "AlpaSim scene score"
 
@@ -56,49 +63,55 @@ def scene_score(values: Mapping[str, float]) -> ScoreResult:
 
 
 def alpasim_score(
-    scene: ScoredScene, ego: EgoTrajectories, human: EgoTrajectories, corridor_m: float | None = None
+    scene: ScoredScene,
+    ego: EgoTrajectories,
+    human: EgoTrajectories,
+    corridor_m: float | None = None,
+    forced_s: float = FORCED_S,
 ) -> ScoreResult:
     """Score one drive against the recorded human's of the same scene.
 
     Args:
         ego, human: one drive each, at the scene's rate.
         corridor_m: distance to the side of the human's path at which the ego has left the corridor; None: no corridor.
+        forced_s: how long the ego was moved along the recording; 0 for one that drove from the start.
 
     Raises:
-        ValueError: more than one drive, another rate than the scene's, fewer tracks than ego steps.
+        ValueError: more than one drive, another rate than the scene's, fewer tracks than ego steps, a negative time.
     """
     _check(scene, ego, human)
+    if not 0.0 <= forced_s < np.inf:
+        raise ValueError(f"forced_s must be at least 0 seconds, got {forced_s!r}.")
     place = footprint(ego.states, scene.vehicle)
-    end, events = _first_events(scene, place)
     path = shapely.LineString(footprint(human.states, scene.vehicle).centre[0])
-    centre = place.centre[0, : end + 1]
-    relative = _progress(path, place.centre[0], end)
+    away, sideways = _metres_away(path, place.centre[0])
+    limit = np.inf if corridor_m is None else corridor_m
+    first = math.ceil(forced_s / scene.control_dt_s - checks.RATE_TOLERANCE) + 1
+    first = first if first < len(away) else 0
+    end, events = _first_events(scene, place, first, away >= limit)
+    left = np.flatnonzero(sideways[first : end + 1] >= limit)
+    if len(left):
+        step = first + int(left[0])
+        detail = f"{sideways[step]:.3g} m beside the human's path, >= {corridor_m} m"
+        events.append(Event("left_corridor_laterally", step, step * scene.control_dt_s, None, detail))
     terms = {event.term for event in events}
-    values = {"progress_clipped_rel": relative, "gt_dist_traveled_m": float(path.length)}
-    values |= {"collision_at_fault": float("collision_at_fault" in terms), "offroad": float("offroad" in terms)}
-    if corridor_m is not None:
-        away = _sideways_metres(path, centre)
-        away[:UNJUDGED_STEPS] = 0.0
-        if (away >= corridor_m).any():
-            step = int((away >= corridor_m).argmax())
-            detail = f"{away[step]:.3g} m beside the human's path, >= {corridor_m} m"
-            events.append(Event("left_corridor_laterally", step, step * scene.control_dt_s, None, detail))
-            values["left_corridor_laterally"] = 1.0
-    result = scene_score(values)
-    kept = [event for event in events if event.term in FAILURES]
-    return result.replaced({}, kept)
+    values = {"progress_clipped_rel": _progress(path, place.centre[0], end), "gt_dist_traveled_m": float(path.length)}
+    result = scene_score(values | {name: float(name in terms) for name in FAILURES})
+    return result.replaced({}, [event for event in events if event.term in FAILURES])
 
 
-def _first_events(scene: ScoredScene, place: Footprint) -> tuple[int, list[Event]]:
+def _first_events(
+    scene: ScoredScene, place: Footprint, first: int, is_away: Bool[np.ndarray, " time"]
+) -> tuple[int, list[Event]]:
     """The last step that counts, and what ended the drive there."""
     steps = place.polygons.shape[1]
     ground = shapely.union_all(np.concatenate([scene.map.drivable_polygons, scene.map.lane_polygons]))
     off_road = ~shapely.covers(ground, place.polygons[0])
     hits = touching(place.polygons, scene.track_polygons[:, :steps]) if scene.tracks else np.zeros((0, steps), bool)
-    over = off_road | hits.any(axis=0)
-    if not over.any():
+    over = np.flatnonzero((off_road | is_away | hits.any(axis=0))[first:])
+    if not len(over):
         return steps - 1, []
-    step = int(over.argmax())
+    step = first + int(over[0])
     time_s = step * scene.control_dt_s
     events = [Event("offroad", step, time_s, None, "not covered by lanes and drivable area")] if off_road[step] else []
     corners = place.corners[0, step]
@@ -114,24 +127,28 @@ def _first_events(scene: ScoredScene, place: Footprint) -> tuple[int, list[Event
 def _progress(path: shapely.LineString, centre: np.ndarray, end: int) -> float:
     """Share of the human's way made at step `end`; at the first two what a steady start towards the third gives."""
     share = 1.0
-    if end < UNJUDGED_STEPS < len(centre):
-        share, end = end / UNJUDGED_STEPS, UNJUDGED_STEPS
+    if end < UNMEASURED_STEPS < len(centre):
+        share, end = end / UNMEASURED_STEPS, UNMEASURED_STEPS
     metres = path.project(shapely.Point(centre[end]))
     return float(np.clip(share * metres / (path.length or 1.0), 0.0, 1.0))
 
 
-def _sideways_metres(path: shapely.LineString, points: np.ndarray) -> np.ndarray:
-    """Distance to the path; past its end only what lies across its last direction."""
+def _metres_away(
+    path: shapely.LineString, points: Float64[np.ndarray, " time 2"]
+) -> tuple[Float64[np.ndarray, " time"], Float64[np.ndarray, " time"]]:
+    """Distance to the path, and past its end only what lies across its last direction; 0 at the first two steps."""
     places = np.asarray(shapely.points(points))
-    metres = np.asarray(shapely.distance(path, places))
+    away = np.asarray(shapely.distance(path, places))
+    away[:UNMEASURED_STEPS] = 0.0
     last, before = np.array(path.coords[-1]), np.array(path.coords[-2])
     length = np.linalg.norm(last - before)
     if path.length == 0.0 or length == 0.0:
-        return metres
+        return away, away
     past = np.asarray(shapely.line_locate_point(path, places)) >= path.length - 1e-9
     offset, along = points - last, (last - before) / length
     across = np.abs(offset[:, 0] * along[1] - offset[:, 1] * along[0])
-    return np.where(past, across, metres)
+    across[:UNMEASURED_STEPS] = 0.0
+    return away, np.where(past, across, away)
 
 
 def _check(scene: ScoredScene, ego: EgoTrajectories, human: EgoTrajectories) -> None:

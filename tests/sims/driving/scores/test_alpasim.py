@@ -80,22 +80,61 @@ def test_a_corridor_is_left_sideways_but_not_by_driving_on() -> None:
     assert judge(cruise(8.0, y=3.5), human=cruise(8.0)).score == 1.0
 
 
-def test_the_first_two_steps_are_not_looked_at_but_drawn_from_the_third() -> None:
-    """AlpaSim starts at the third time stamp and fills in 0 and half of it, whatever the places there."""
-    at_once, soon, third = (judge(cruise(5.0), moving("rammer", x, 0.0, speed=12.0)) for x in (-4.5, -5.2, -5.9))
-    assert not (*at_once.events, *soon.events, *third.events)
-    made = [result.details["progress_clipped_rel"] for result in (at_once, soon, third)]
-    assert made == pytest.approx([0.0, 0.5 * 1.0 / 40.0, 1.0 / 40.0])  # 1 m of the human's 40
-    y = np.where(np.arange(41) < 2, 3.5, 0.0)
+def test_beyond_the_corridor_nothing_counts_even_where_it_was_left_by_driving_on() -> None:
+    """AlpaSim drops all steps after the first at which the human's path is that far away."""
+    wall = parked("wall", 40.0, 0.0)
+    assert judge(cruise(12.0), wall, human=cruise(8.0)).score == 0.0
+    result = judge(cruise(12.0), wall, human=cruise(8.0), corridor_m=2.0)
+    assert (result.score, result.events) == (1.0, ())
+    assert judge(cruise(12.0), wall, human=cruise(8.0), corridor_m=4.0).score == 0.0  # hit at 35.4 m, left at 36 m
+
+
+def beside(metres: float, steps: int) -> np.ndarray:
+    """A drive along the lane whose first steps lie beside it."""
     drive = cruise(8.0)
-    drive[:, 1] += y
-    assert judge(drive, human=cruise(8.0), corridor_m=2.0).score == 1.0
+    drive[:steps, 1] -= metres
+    return drive
+
+
+@pytest.mark.parametrize(
+    ("steps", "forced_s", "expected"), [(6, 0.5, 1.0), (7, 0.5, 0.0), (1, 0.0, 1.0), (2, 0.0, 0.0)]
+)
+def test_a_start_off_the_road_is_left_out_with_the_steps_in_which_alpasim_moves_the_ego_itself(
+    steps: int, forced_s: float, expected: float
+) -> None:
+    result = judge(beside(0.9, steps), human=cruise(8.0), forced_s=forced_s)
+    assert result.score == expected
+    assert [event.step for event in result.events] == ([] if expected else [steps - 1])
+    assert judge(beside(0.9, 6), human=cruise(8.0)).score == 1.0, "half a second by default"
+
+
+def test_a_contact_within_the_steps_left_out_is_forgotten_unless_the_drive_ends_with_them() -> None:
+    there = np.arange(50) < 6
+    ghost = moving("ghost", 2.0 + 0.8 * np.arange(50), 0.0, present=there)
+    assert judge(cruise(8.0), ghost).score == 1.0
+    stays = judge(cruise(8.0), moving("stays", 2.0 + 0.8 * np.arange(50), 0.0))
+    assert (stays.score, stays.first_bad_step()) == (0.0, 6)
+    assert judge(cruise(8.0)[:6], ghost, human=cruise(8.0)).score == 0.0
+
+
+def test_the_first_two_steps_are_not_measured_but_drawn_from_the_third() -> None:
+    """AlpaSim starts at the third time stamp and fills in 0 and half of it, whatever the places there."""
+    rammers = (moving("rammer", x, 0.0, speed=12.0) for x in (-5.2, -5.9))
+    soon, third = (judge(cruise(5.0), rammer, forced_s=0.0) for rammer in rammers)
+    assert not (*soon.events, *third.events)
+    made = [result.details["progress_clipped_rel"] for result in (soon, third)]
+    assert made == pytest.approx([0.5 * 1.0 / 40.0, 1.0 / 40.0])  # 1 m of the human's 40
+    drive = cruise(8.0)
+    drive[:2, 1] += 3.5
+    assert judge(drive, human=cruise(8.0), corridor_m=2.0, forced_s=0.0).score == 1.0
 
 
 def test_bad_runs_are_named() -> None:
     plan = ego(cruise(5.0))
     with pytest.raises(ValueError, match="one ego and one human drive, got 2 and 1"):
         alpasim_score(scene(), ego(cruise(5.0), cruise(6.0)), plan)
+    with pytest.raises(ValueError, match=r"forced_s must be at least 0 seconds, got -0\.1"):
+        judge(cruise(5.0), forced_s=-0.1)
     with pytest.raises(ValueError, match="one rate"):
         alpasim_score(scene(), EgoTrajectories(cruise(5.0)[None], 0.2), plan)
     with pytest.raises(ValueError, match="drives 60 steps; the scene's tracks have 50"):
