@@ -1,5 +1,8 @@
 """nuPlan's time to collision: ego and others kept at their speed along their heading for three seconds.
 
+Whoever's way in these seconds, a box stretched along its heading, does not meet the ego's is not looked at. Where the
+boxes only graze each other, rounding decides, so the stretched boxes are built as nuPlan builds them.
+
 Source: nuPlan-devkit v1.2, `time_to_collision_within_bound.py`.
 """
 
@@ -72,13 +75,7 @@ def _first_touch(
     if not near.any():
         return np.inf, None
     theirs = _moved(boxes[near], velocity[near], len(times))  # (tracks, time, 5)
-    distance = np.hypot(theirs[..., 0] - mine[:, 0], theirs[..., 1] - mine[:, 1])
-    reach = (np.hypot(ego[3], ego[4]) + np.hypot(theirs[..., 3], theirs[..., 4])) / 2.0
-    touching = distance < reach  # nuPlan's own check by circles comes first
-    track, step = np.nonzero(touching)
-    polygons = np.asarray(shapely.polygons(box_corners(theirs[track, step])))
-    own = np.asarray(shapely.polygons(box_corners(mine)))
-    touching[track, step] = shapely.intersects(own[step], polygons)
+    touching = _in_collision(mine[None], theirs)
     if not touching.any():
         return np.inf, None
     first = int(touching.any(axis=0).argmax())
@@ -97,9 +94,25 @@ def _moved(boxes: np.ndarray, velocity: np.ndarray, count: int) -> np.ndarray:
 
 
 def _within_reach(ego: np.ndarray, ego_speed: float, boxes: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-    """Tracks whose way in the horizon may cross the ego's: a circle around each way."""
-    ways = np.vstack([ego[None], boxes]), np.concatenate([[ego_speed], velocity])
-    lengths = ways[1] * HORIZON_S
-    middle = ways[0][:, :2] + 0.5 * lengths[:, None] * np.stack([np.cos(ways[0][:, 2]), np.sin(ways[0][:, 2])], axis=-1)
-    radius = np.hypot(ways[0][:, 3] + lengths, ways[0][:, 4]) / 2.0
-    return np.hypot(*(middle[1:] - middle[0]).T) <= radius[1:] + radius[0]
+    """Tracks whose stretched box meets the ego's."""
+    return _in_collision(_stretched(ego[None], np.array([ego_speed])), _stretched(boxes, velocity))
+
+
+def _stretched(boxes: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    """Boxes over all places within the horizon; computed in nuPlan's order, by steps."""
+    heading, steps = boxes[:, 2], HORIZON_S / STEP_S
+    stride = np.stack([np.cos(heading) * velocity * STEP_S, np.sin(heading) * velocity * STEP_S], axis=-1)
+    stretched = boxes.copy()
+    stretched[:, :2] = steps / 2 * stride + boxes[:, :2]
+    stretched[:, 3] += np.hypot(*(stride * HORIZON_S / STEP_S).T)
+    return stretched
+
+
+def _in_collision(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Whether boxes (..., 5) touch, broadcast; nuPlan asks circles around them first, which must overlap."""
+    first, second = np.broadcast_arrays(first, second)
+    reach = (np.hypot(first[..., 4], first[..., 3]) + np.hypot(second[..., 4], second[..., 3])) / 2.0
+    touching = np.hypot(*np.moveaxis(first[..., :2] - second[..., :2], -1, 0)) < reach
+    mine, theirs = (np.asarray(shapely.polygons(box_corners(boxes[touching]))) for boxes in (first, second))
+    touching[touching] = shapely.intersects(mine, theirs)
+    return touching
