@@ -9,16 +9,20 @@ Where texts and code disagree, the code is followed:
   multipliers of both drives and clips, and gives 1 to all where none exceeds 5 m, even to a drive that crashed.
 - The human filter is documented for driving direction only; the code applies it to every term.
 - Extended comfort is left out of the mean (14 instead of 16) where no plan precedes.
+- Its log replay, which no text mentions, leaves out of the whole scene every track that touches the ego at the start.
+  The scores take the scene as it is given; `log_replayed` does that step.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from sims.driving.scores import checks
 from sims.driving.scores import navsim_terms as terms
+from sims.driving.scores.areas import footprint
 from sims.driving.scores.comfort import (
     EXTENDED_LIMITS,
     ExtendedComfort,
@@ -29,12 +33,31 @@ from sims.driving.scores.comfort import (
 )
 from sims.driving.scores.navsim_terms import Drive, Scores
 from sims.driving.scores.result import Event, ScoreResult, sorted_events
-from sims.driving.scores.scene import EgoTrajectories, ScoredScene
+from sims.driving.scores.scene import STATE_SIZE, EgoTrajectories, ScoredScene
 
 WEIGHTS = {"EP": 5.0, "TTC": 5.0, "LK": 2.0, "HC": 2.0}
 EC_WEIGHT = 2.0
 SIGMA_SQUARED = 0.1  # of the kernel that weighs second-stage scenes, m^2
 ONE_STAGE, PROPOSAL = "EPDMS one-stage (NAVSIM v2.2)", "EPDMS of a proposal (NAVSIM v2.2)"
+
+
+def log_replayed(scene: ScoredScene, start: Float64[np.ndarray, " state"]) -> tuple[ScoredScene, tuple[str, ...]]:
+    """The scene as NAVSIM v2's log replay hands it to the scorer, and the ids of the tracks that it leaves out.
+
+    Args:
+        start: the ego's first state; which tracks touch its box at step 0 does not depend on the plan.
+
+    Raises:
+        ValueError: a state of another size, NaN.
+
+    Source: NAVSIM, `LogReplayTrafficAgents.simulate_environment`.
+    """
+    start = checks.frozen(start, np.float64, (STATE_SIZE,), "the ego's first state")
+    box = footprint(start[None, None], scene.vehicle).polygons[0, 0]
+    touching = [polygons[0] is not None and polygons[0].intersects(box) for polygons in scene.track_polygons]
+    kept = tuple(track for track, is_hit in zip(scene.tracks, touching, strict=True) if not is_hit)
+    dropped = tuple(track.id for track, is_hit in zip(scene.tracks, touching, strict=True) if is_hit)
+    return replace(scene, tracks=kept), dropped
 
 
 def epdms_one_stage(
@@ -47,7 +70,7 @@ def epdms_one_stage(
     """Score one simulated plan as NAVSIM v2 does in a recorded scene.
 
     Args:
-        scene: with `history` for history comfort (HC is 1 without it).
+        scene: with `history` for history comfort (HC is 1 without it); NAVSIM scores `log_replayed` scenes.
         plan, reference: one drive each of 41 states at 10 Hz, simulated; the reference is PDM-Closed.
         human: `human_score` of the recorded drive; terms in which the human scores exactly 0 are forgiven. Leave it out
             in second-stage (synthetic) scenes, where NAVSIM does not filter.
@@ -98,10 +121,7 @@ def human_score(scene: ScoredScene, human: EgoTrajectories) -> ScoreResult:
     """
     if len(human) != 1:
         raise ValueError(f"human_score takes one drive, got {len(human)}.")
-    without_history = ScoredScene(
-        scene.map, scene.tracks, scene.centreline, scene.control_dt_s, scene.vehicle, history=None
-    )
-    return epdms_proposals(without_history, human)[0]
+    return epdms_proposals(replace(scene, history=None), human)[0]
 
 
 def forgive(result: ScoreResult, human: ScoreResult) -> ScoreResult:

@@ -8,7 +8,7 @@ import pytest
 
 from sims.driving.scores import navsim_terms as terms
 from sims.driving.scores.contacts import bearing_to, is_ahead, is_behind
-from sims.driving.scores.epdms import epdms_proposals
+from sims.driving.scores.epdms import epdms_proposals, log_replayed
 from sims.driving.scores.navsim_terms import Drive
 from sims.driving.scores.pdms import pdms, pdms_proposals
 from sims.driving.scores.scene import AX, EgoTrajectories, ScoredLane, ScoredMap, ScoredScene
@@ -160,6 +160,24 @@ def collision(world_track: object, drive: np.ndarray, road: ScoredMap | None = N
 def test_running_into_a_car_ahead_is_at_fault_even_at_the_first_step() -> None:
     assert collision(moving("lead", 30.0, 0.0, speed=2.0), cruise(12.0)) == 0.0
     assert collision(moving("lead", 4.0, 0.0, speed=5.0), cruise(5.0)) == 0.0  # overlaps from the start on
+
+
+def test_log_replay_leaves_out_of_all_steps_whoever_touches_the_ego_at_the_first() -> None:
+    """Touching is enough, sides included; who comes later, or is absent at first, stays."""
+    sides = parked("side", 0.0, 2.0), parked("apart", 0.0, 2.0 + 2.0**-30)
+    late = moving("late", 1.0, 0.0, speed=1.0, present=np.arange(50) > 0)
+    world = scene(tracks=(*sides, parked("inside", 1.0, 0.0), late, parked("ahead", 90.0, 0.0)), vehicle=EXACT_CAR)
+    states = exact_states(0.0, 0.0)
+    replayed, dropped = log_replayed(world, states[0])
+    assert dropped == ("side", "inside")
+    assert [track.id for track in replayed.tracks] == ["apart", "late", "ahead"]
+    assert (replayed.map, replayed.vehicle) == (world.map, world.vehicle)
+    calm = scene(tracks=(sides[0],), vehicle=EXACT_CAR)
+    assert epdms_proposals(calm, ego(states))[0].terms["NC"] == 0.0
+    assert epdms_proposals(log_replayed(calm, states[0])[0], ego(states))[0].terms["NC"] == 1.0
+    assert log_replayed(scene(), states[0])[1] == ()
+    with pytest.raises(ValueError, match=r"the ego's first state must have shape \(11,\)"):
+        log_replayed(calm, states)
 
 
 def test_being_hit_from_behind_is_not_at_fault_and_that_track_is_then_forgotten() -> None:
