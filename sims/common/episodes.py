@@ -123,6 +123,10 @@ class EpisodeEnv(gymnasium.Env[Observation, np.ndarray]):
         """Scores of the episode so far besides success; asked for when it is over."""
         return {}
 
+    def episode_scores(self) -> dict[str, Any]:
+        """What the scores among the metrics are made of, in plain values by name of the score; asked for once."""
+        return {}
+
     def measurements(self) -> dict[str, np.ndarray]:
         """Truth beside the observation that recordings keep, vectors by name."""
         return {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sims.driving.ego.planners import Planner, PrivilegedPlanner, make_planner
-from sims.driving.judge import WINDOW, Reference, window_scores
+from sims.driving.judge import WINDOW, Reference, means, window_scores
 from sims.driving.scenarios.library import build_scenario, topologies
 from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scores.pdms import STEPS_NEEDED
@@ -63,7 +63,7 @@ def drive(scenario: Scenario | str, planner: str, with_scores: bool = False) -> 
     if not result.success and result.failure != "too_slow":
         return DriveResult(**{**vars(result), "pdms": 0.0, "epdms": 0.0})
     _finish_first_window(world, controller)
-    return DriveResult(**{**vars(result), **window_scores(world, references)})
+    return DriveResult(**{**vars(result), **means(window_scores(world, references))})
 
 
 def is_solvable(scenario: Scenario | str) -> bool:

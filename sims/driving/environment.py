@@ -161,6 +161,10 @@ class DrivingEnv(SimEnv):
         """The scores of `judge`; PDMS and EPDMS take about a tenth of a second for every four that were driven."""
         return self._judge.metrics(self.world)
 
+    def episode_scores(self) -> dict[str, Any]:
+        """Terms and events behind PDMS, EPDMS, AlpaSim's and nuPlan's score."""
+        return self._judge.scores(self.world)
+
     def measurements(self) -> dict[str, Float64[np.ndarray, " size"]]:
         """The ego's motion: its state in the map's frame, columns of `scores.scene`."""
         return {"ego_motion": self.world.ego.copy()}

@@ -122,6 +122,8 @@ def test_baselines_that_environments_offer_are_policies_by_name_with_their_score
     assert episode["length"] < 200, "it ends with the failure"
     assert episode["facts"]["failure"] in ("collision", "off_road")
     assert episode["facts"]["scenario"].startswith("debris/")
+    assert {"pdms", "epdms", "alpasim", "nuplan"} == set(episode["scores"]) <= set(episode["metrics"])
+    assert episode["scores"]["nuplan"]["terms"]["ego_progress_along_expert_route"] > 0
     assert made["summary"]["per_task"]["sims:Driving-debris-v0"]["metrics"]["epdms"]["mean"] == 0
     assert "epdms" in capsys.readouterr().out
     page = (tmp_path / "o" / "report.html").read_text()

@@ -121,4 +121,6 @@ def test_metrics_have_a_mean_with_an_interval_for_each_task_over_the_episodes_th
 def test_facts_stand_with_the_episode_that_has_them():
     with_facts = EpisodeResult("a", "drive", 0, False, 0.0, 5, facts={"scenario": "follow/street-left/7"})
     assert with_facts.to_dict()["facts"] == {"scenario": "follow/street-left/7"}
-    assert "facts" not in episode("a", True).to_dict()
+    assert not {"facts", "scores"} & set(episode("a", True).to_dict())
+    scored = EpisodeResult("a", "drive", 0, False, 0.0, 5, scores={"nuplan": {"terms": {"progress": 0.5}}})
+    assert scored.to_dict()["scores"] == {"nuplan": {"terms": {"progress": 0.5}}}

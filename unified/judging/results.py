@@ -14,7 +14,8 @@ Top level:
         time per decision, and what the environment reports), failure (null, "time_limit" or "terminated"),
         film (path relative to this file) where one was made, facts (plain values) where the environment states any:
         which variant it was; `bad_step`, the env step at which success was lost, and what else it says of that;
-        `moment`, the path of a short film around it.
+        `moment`, the path of a short film around it; scores, where metrics are made of something: name -> the terms,
+        weights, measured values and events (term, step, actor, what happened) of that score.
     summary: see `summarise`.
     baselines: name -> {"summary": ..., "episodes": number} of other policies on the same episodes (may be empty).
     env_kwargs: arguments of the environments that differ from the suite's (only where there are any).
@@ -51,6 +52,7 @@ class EpisodeResult:
         length: env steps until success or the end.
         film: path of a film, relative to results.json.
         facts: what the environment says about the episode besides numbers.
+        scores: what the scores among the metrics are made of.
     """
 
     env_id: str
@@ -63,6 +65,7 @@ class EpisodeResult:
     failure: str | None = None
     film: str | None = None
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    scores: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def to_dict(self) -> dict[str, Any]:
         """The episode as it stands in the file."""
@@ -76,7 +79,7 @@ class EpisodeResult:
             "metrics": self.metrics,
             "failure": self.failure,
         }
-        more = {"film": self.film, "facts": self.facts}
+        more = {"film": self.film, "facts": self.facts, "scores": self.scores}
         return {**values, **{name: value for name, value in more.items() if value}}
 
 

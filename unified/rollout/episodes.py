@@ -259,6 +259,7 @@ class EnvSlot:
             metrics=metrics,
             failure=self._ended_by,
             facts=self._said("episode_facts"),
+            scores=self._said("episode_scores"),
         )
         if self._episode.film is None:
             return Finished(self._index, result)
