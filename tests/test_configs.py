@@ -9,11 +9,12 @@ import torch
 import yaml
 
 from tests.data.recordings import record
+from tests.decoders.test_codec import make_pretrained
 from unified.model.backbone import UViT
 from unified.training.cli import main
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-OVERLAYS = ("policy_only", "driving_trajectory")
+OVERLAYS = ("policy_only", "driving_trajectory", "pretrained_codec")
 RUNS = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in OVERLAYS)
 SIZES = sorted((CONFIGS / "sizes").glob("*.yaml"))
 # A step of a network this small says as much about a config, and takes no time.
@@ -50,6 +51,17 @@ def test_the_policy_only_overlay_leaves_the_video_stream_out(tmp_path: Path, rec
 def test_the_plans_overlay_is_laid_over_driving(tmp_path: Path, recording: str) -> None:
     overlay = ["-c", str(CONFIGS / "driving.yaml"), "-c", str(CONFIGS / "driving_trajectory.yaml")]
     assert run([*overlay, *SMALL], tmp_path, recording) == 0
+
+
+def test_the_pretrained_codec_overlay_takes_any_autoencoder_of_its_kind(
+    tmp_path: Path, recording: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pretrained("wan", tmp_path / "wan")
+    overlay = ["-c", str(CONFIGS / "video_generation.yaml"), "-c", str(CONFIGS / "pretrained_codec.yaml")]
+    codec = ["--model.network.decoders.video.init_args.codec", str(tmp_path / "wan")]
+    assert run([*overlay, *SMALL, *codec, "--data.image_size", "64"], tmp_path, recording) == 0
+    assert run([*overlay, "--print-config"], tmp_path, recording) == 0
+    assert "image_size: 256" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", [p for p in SIZES if p.stem in ("tiny", "small")], ids=lambda path: path.stem)

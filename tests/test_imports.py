@@ -31,7 +31,13 @@ HEAVY = (
 )
 # What decoders, or tasks, may share: parts that are no decoder and no task themselves.
 SHARED = {
-    "decoders": {"decoders.autoencoder", "decoders.embodiment", "decoders.frames", "decoders.keypoints"},
+    "decoders": {
+        "decoders.codec",
+        "decoders.embodiment",
+        "decoders.frames",
+        "decoders.keypoints",
+        "decoders.pretrained",
+    },
     "tasks": {"tasks.augmentation", "tasks.base", "tasks.metrics", "tasks.mixing"},
 }
 # Where each heavy library may be imported inside unified/ (function bodies included); None: anywhere.

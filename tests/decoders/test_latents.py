@@ -1,0 +1,87 @@
+"""A frozen codec in the place of pixels: learned from, decoded with, and refused when it changed or does not fit."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from decoders.codec import ConvCodec
+from decoders.latents import LatentDecoder
+from tests.decoders.test_codec import make_codec, make_pretrained
+from tests.worlds import random_batch, small_config, small_spec
+from unified.errors import UserError
+from unified.model.config import ClassSpec
+from unified.model.model import UnifiedModel
+
+
+def latent_model(codec: Path, **spec: Any) -> UnifiedModel:
+    decoders = {
+        "action": ClassSpec("decoders.actions.ActionDecoder"),
+        "video": ClassSpec("decoders.latents.LatentDecoder", {"codec": str(codec)}),
+    }
+    return UnifiedModel(small_config(decoders=decoders), small_spec(**spec))
+
+
+def latents_of(model: UnifiedModel) -> LatentDecoder:
+    decoder = model.decoders["video"]
+    assert isinstance(decoder, LatentDecoder)
+    return decoder
+
+
+@pytest.mark.parametrize("frames_per_latent", [1, 2])
+def test_video_may_be_latents_of_our_own_codec(frames_per_latent: int, tmp_path: Path) -> None:
+    make_codec(frames_per_latent).save_pretrained(tmp_path / "codec")
+    model = latent_model(tmp_path / "codec")
+    batch = random_batch(model.spec)
+    assert model.sample(batch, "world_model", num_steps=2)["video"].shape == (3, 1, 2, 3, 16, 16)
+    losses = model.loss(batch, "joint")
+    torch.stack([loss.sum() for loss in losses.values()]).sum().backward()
+    assert not any("codec" in name or "frozen" in name for name, _ in model.named_parameters()), (
+        "the codec stays out of the checkpoint"
+    )
+
+
+def test_decoded_films_go_on_from_what_was_seen_last(tmp_path: Path) -> None:
+    codec = make_codec()
+    codec.save_pretrained(tmp_path / "codec")
+    model = latent_model(tmp_path / "codec")
+    batch = random_batch(model.spec)
+    assert batch.video is not None
+    decoder = latents_of(model)
+    film = decoder.to_data(decoder.encode(batch), batch.observation)
+    now, future = batch.observation.images[:, 0, -1], batch.video[:, 0]
+    torch.testing.assert_close(film[:, 0], codec.decode(codec.encode(future), now), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["image", "wan"])
+def test_video_may_be_latents_of_an_autoencoder_of_diffusers(kind: str, tmp_path: Path) -> None:
+    codec = make_pretrained(kind, tmp_path / "pretrained")
+    model = latent_model(tmp_path / "pretrained")
+    batch = random_batch(model.spec)
+    assert model.sample(batch, "video", num_steps=1)["video"].shape == (3, 1, 2, 3, 16, 16)
+    if kind == "image":
+        assert batch.video is not None
+        expected = codec.encode(batch.video[0, 0]).latent_dist.mode() * codec.config["scaling_factor"]
+        torch.testing.assert_close(latents_of(model).encode(batch)[0, 0], expected)
+
+
+def test_a_model_refuses_a_codec_that_changed_since_it_was_trained(tmp_path: Path) -> None:
+    codec = make_codec()
+    codec.save_pretrained(tmp_path / "codec")
+    latent_model(tmp_path / "codec").save_pretrained(tmp_path / "model")
+    UnifiedModel.from_pretrained(tmp_path / "model")
+    codec.std[0] *= 1.01
+    codec.save_pretrained(tmp_path / "codec")
+    with pytest.raises(UserError, match=r"codec changed since this model was trained .* Put the old codec back"):
+        UnifiedModel.from_pretrained(tmp_path / "model")
+
+
+def test_a_codec_of_other_pictures_or_cameras_is_refused(tmp_path: Path) -> None:
+    ConvCodec(width=8, image_size=(16, 16), cameras=("front",)).save_pretrained(tmp_path / "codec")
+    with pytest.raises(UserError, match=r"trained on pictures of 16 x 16 pixels, got 32 x 32. Set data.image_size"):
+        latent_model(tmp_path / "codec", image_size=(32, 32))
+    body = replace(small_spec().embodiments[0], cameras=("front", "wrist"))
+    with pytest.raises(UserError, match=r"not trained on camera wrist; it knows front. Train one"):
+        latent_model(tmp_path / "codec", cameras=("front", "wrist"), embodiments=(body,))
