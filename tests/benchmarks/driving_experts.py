@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from sims.driving.drives import DriveResult, drive
 from sims.driving.ego.planners import PLANNERS
 from sims.driving.scenarios.library import FAMILIES
+from tests.sims.driving.drives import DriveResult, drive
 from unified.judging.intervals import wilson
 
 

@@ -5,16 +5,13 @@ merges, a pedestrian on the road, the ego across a junction.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from sims.driving.traffic.actors import PATH, SPEED, TO, Driver, S
+from sims.driving.traffic.cast import Cast
 from sims.driving.traffic.decisions import FREE_M, idm_acceleration
-
-if TYPE_CHECKING:
-    from sims.driving.traffic.crowd import Crowd
 
 _SIDE_MARGIN_M = 0.3
 _STOP_BEFORE_LINE_M = 1.0
@@ -33,17 +30,17 @@ class Situation:
         along: (paths, entities) speed along the path.
     """
 
-    def __init__(self, crowd: "Crowd", poses: Float[np.ndarray, " actors 3"], ego: Float[np.ndarray, " 6"]):
-        self.crowd = crowd
+    def __init__(self, cast: Cast, poses: Float[np.ndarray, " actors 3"], ego: Float[np.ndarray, " 6"]):
+        self.cast = cast
         self.poses = np.vstack([poses, ego[:3]])
-        self.speed = np.append(crowd.table[:, SPEED], ego[5])
-        length, width = np.append(crowd.length, ego[3]), np.append(crowd.width, ego[4])
-        self.s, self.across, heading = crowd.paths.project(self.poses[:, :2])
+        self.speed = np.append(cast.table[:, SPEED], ego[5])
+        length, width = np.append(cast.length, ego[3]), np.append(cast.width, ego[4])
+        self.s, self.across, heading = cast.paths.project(self.poses[:, :2])
         cos, sin = np.cos(self.poses[:, 2] - heading), np.sin(self.poses[:, 2] - heading)
         self.half_length = 0.5 * (np.abs(cos) * length + np.abs(sin) * width)
         self.half_width = 0.5 * (np.abs(sin) * length + np.abs(cos) * width)
         self.along = self.speed * cos
-        self.present = np.append(crowd.present(), True)
+        self.present = np.append(cast.present(), True)
 
     def ego_distance(self, index: int) -> float:
         """Metres between the centres of an actor and the ego."""
@@ -58,30 +55,30 @@ class Situation:
         inside = (across + half > low[:, None]) & (across - half < high[:, None]) & (self.s[path] > mine)
         inside &= self.present
         inside[np.arange(len(index)), index] = False
-        inside[~self.crowd.heeds_ego[index], -1] = False
+        inside[~self.cast.heeds_ego[index], -1] = False
         return inside
 
     def leader(self, index: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gap from bumper to bumper and speed of the leader of each actor, were it on that path."""
-        is_own = path == self.crowd.table[index, PATH]
+        is_own = path == self.cast.table[index, PATH]
         mine = np.where(is_own, self.across[path, index], 0.0)
-        target = np.where(is_own, self.crowd.table[index, TO], 0.0)
-        half = self.crowd.width[index] / 2
+        target = np.where(is_own, self.cast.table[index, TO], 0.0)
+        half = self.cast.width[index] / 2
         inside = self.ahead(index, path, np.minimum(mine, target) - half, np.maximum(mine, target) + half)
         rear = self.s[path] - self.half_length[path]
-        gap = np.where(inside, rear - (self.s[path, index] + self.crowd.length[index] / 2)[:, None], FREE_M)
+        gap = np.where(inside, rear - (self.s[path, index] + self.cast.length[index] / 2)[:, None], FREE_M)
         first = np.argmin(gap, axis=1)
         rows = np.arange(len(index))
         return gap[rows, first], self.along[path, first]
 
     def gains_of_change(self, index: int, path: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
         """What MOBIL weighs for a change to `path`; None where the place is taken."""
-        crowd = self.crowd
-        here = int(crowd.table[index, PATH])
+        cast = self.cast
+        here = int(cast.table[index, PATH])
         others = self.present.copy()
         others[index] = False
-        near = np.abs(self.across[path]) < self.half_width[path] + crowd.width[index] / 2
-        reach = self.half_length[path] + crowd.length[index] / 2 + 2.0
+        near = np.abs(self.across[path]) < self.half_width[path] + cast.width[index] / 2
+        reach = self.half_length[path] + cast.length[index] / 2 + 2.0
         if (others & near & (np.abs(self.s[path] - self.s[path, index]) < reach)).any():
             return None
         single = np.array([index])
@@ -92,12 +89,12 @@ class Situation:
 
     def _free_following(self, index: np.ndarray, path: np.ndarray) -> np.ndarray:
         gap, speed = self.leader(index, path)
-        driver = self.crowd.actors[index[0]].driver
+        driver = self.cast.actors[index[0]].driver
         return idm_acceleration(self.speed[index], self.desired(index, path), gap, speed, driver)
 
     def desired(self, index: np.ndarray, path: np.ndarray) -> Float64[np.ndarray, " n"]:
         """Speed on a free road: the path's, or the driver's own if less."""
-        return np.minimum(self.crowd.desired[index], self.crowd.paths.limit_at(path, self.s[path, index]))
+        return np.minimum(self.cast.desired[index], self.cast.paths.limit_at(path, self.s[path, index]))
 
     def _follower(self, index: int, path: int, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Acceleration of whoever drives behind on that path: with the actor in front, and without."""
@@ -105,11 +102,11 @@ class Situation:
         if not on_path.any():
             return np.zeros(1), np.zeros(1)
         who = int(np.argmax(np.where(on_path, self.s[path], -np.inf)))
-        driver = self.crowd.actors[who].driver if who < len(self.crowd.actors) else Driver()
-        wanted = np.array([float(self.crowd.paths.limit_at(np.array(path), self.s[path, who]))])
+        driver = self.cast.actors[who].driver if who < len(self.cast.actors) else Driver()
+        wanted = np.array([float(self.cast.paths.limit_at(np.array(path), self.s[path, who]))])
         speed = self.speed[[who]]
         nose = self.s[path, who] + self.half_length[path, who]
-        gap = self.s[path, index] - self.crowd.length[index] / 2 - nose
+        gap = self.s[path, index] - self.cast.length[index] / 2 - nose
         with_me = idm_acceleration(speed, wanted, np.array([gap]), self.speed[[index]], driver)
         further = others & (np.abs(self.across[path]) < 1.5) & (self.s[path] > self.s[path, index])
         if not further.any():
@@ -120,39 +117,39 @@ class Situation:
 
 
 def followed_acceleration(
-    crowd: "Crowd", situation: Situation, colours: Mapping[str, str]
+    cast: Cast, situation: Situation, colours: Mapping[str, str]
 ) -> Float64[np.ndarray, " actors"]:
     """What the intelligent driver model says to each: least of leader, light and giving way."""
-    index = np.arange(len(crowd.actors))
-    path = crowd.table[:, PATH].astype(np.int64)
-    speed = crowd.table[:, SPEED]
+    index = np.arange(len(cast.actors))
+    path = cast.table[:, PATH].astype(np.int64)
+    speed = cast.table[:, SPEED]
     desired = situation.desired(index, path)
     gap, leader_speed = situation.leader(index, path)
-    acceleration = idm_acceleration(speed, desired, gap, leader_speed, crowd.drivers)
-    to_line = _distance_to_line(crowd, situation, path, speed, colours)
-    pretended = to_line + crowd.drivers.standstill_m - _STOP_BEFORE_LINE_M
-    waiting = idm_acceleration(speed, desired, pretended, np.zeros_like(speed), crowd.drivers)
+    acceleration = idm_acceleration(speed, desired, gap, leader_speed, cast.drivers)
+    to_line = _distance_to_line(cast, situation, path, speed, colours)
+    pretended = to_line + cast.drivers.standstill_m - _STOP_BEFORE_LINE_M
+    waiting = idm_acceleration(speed, desired, pretended, np.zeros_like(speed), cast.drivers)
     return np.minimum(acceleration, np.where(to_line < FREE_M, waiting, np.inf))
 
 
 def _distance_to_line(
-    crowd: "Crowd", situation: Situation, path: np.ndarray, speed: np.ndarray, colours: Mapping[str, str]
+    cast: Cast, situation: Situation, path: np.ndarray, speed: np.ndarray, colours: Mapping[str, str]
 ) -> np.ndarray:
     """Metres to the line where each must stop now: a light that isn't green, or others who cross."""
-    front = crowd.table[:, S] + crowd.length / 2
-    shut = np.array([signal is not None and colours.get(signal, "green") != "green" for signal in crowd.paths.signal])
-    to_light = np.where(shut[path], crowd.paths.stop_m[path] - front, FREE_M)
+    front = cast.table[:, S] + cast.length / 2
+    shut = np.array([signal is not None and colours.get(signal, "green") != "green" for signal in cast.paths.signal])
+    to_light = np.where(shut[path], cast.paths.stop_m[path] - front, FREE_M)
     to_light = np.where(to_light < np.maximum(-0.5, speed**2 / (2 * _LATE_BRAKING_MPS2) - 1.0), FREE_M, to_light)
-    to_yield = crowd.yields_at - front
+    to_yield = cast.yields_at - front
     for index in np.flatnonzero((to_yield > -1.0) & (to_yield < 40.0)):
-        if not _is_crossed(crowd, situation, int(index), int(path[index])):
+        if not _is_crossed(cast, situation, int(index), int(path[index])):
             to_yield[index] = FREE_M
     return np.minimum(to_light, np.where(to_yield > -1.0, to_yield, FREE_M))
 
 
-def _is_crossed(crowd: "Crowd", situation: Situation, index: int, path: int) -> bool:
+def _is_crossed(cast: Cast, situation: Situation, index: int, path: int) -> bool:
     """Whether anybody else passes the conflict behind the yield line within the next seconds."""
-    where = crowd.paths.at(np.array(path), np.array(crowd.yields_at[index] + _CLEAR_M))[:2]
+    where = cast.paths.at(np.array(path), np.array(cast.yields_at[index] + _CLEAR_M))[:2]
     velocity = situation.speed[:, None] * np.column_stack(
         [np.cos(situation.poses[:, 2]), np.sin(situation.poses[:, 2])]
     )

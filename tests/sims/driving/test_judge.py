@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from sims.driving.drives import drive
 from sims.driving.environment import DrivingEnv
+from tests.sims.driving.drives import drive
 
 
 def judged(env, policy):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sims.driving.drives import drive
 from sims.driving.ego.forecast import forecast
 from sims.driving.ego.planners import PLANNERS, PrivilegedPlanner, make_planner
 from sims.driving.scenarios.library import FAMILIES, build_scenario, scenario_ids
 from sims.driving.scores.scene import AX, VX
 from sims.driving.world import World
+from tests.sims.driving.drives import drive
 
 
 def test_an_unknown_planner_gets_the_nearest_name():

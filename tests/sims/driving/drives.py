@@ -1,4 +1,4 @@
-"""Whole drives, judged: who drives a scenario how well, by the field's scores; and which scenarios are fair.
+"""Whole drives, judged: who drives a scenario how well, by the field's scores.
 
 A closed-loop drive is scored in windows of four seconds, from where the car was at the start of each; the reference of
 a window is what the privileged planner would have done from there. A drive that fails scores zero.
@@ -10,12 +10,10 @@ import numpy as np
 
 from sims.driving.ego.planners import Planner, PrivilegedPlanner, make_planner
 from sims.driving.judge import WINDOW, Reference, means, window_scores
-from sims.driving.scenarios.library import build_scenario, topologies
+from sims.driving.scenarios.library import build_scenario
 from sims.driving.scenarios.scenario import Scenario
 from sims.driving.scores.pdms import STEPS_NEEDED
 from sims.driving.world import World
-
-_TRIES = 4  # seeds looked at for each scenario wanted
 
 
 @dataclass(frozen=True)
@@ -64,31 +62,6 @@ def drive(scenario: Scenario | str, planner: str, with_scores: bool = False) -> 
         return DriveResult(**{**vars(result), "pdms": 0.0, "epdms": 0.0})
     _finish_first_window(world, controller)
     return DriveResult(**{**vars(result), **means(window_scores(world, references))})
-
-
-def is_solvable(scenario: Scenario | str) -> bool:
-    """Whether the privileged planner reaches the goal: what it can't solve is unfair and belongs in no suite."""
-    return drive(scenario, "privileged").success
-
-
-def solvable_ids(family: str, split: str, count: int, first_seed: int = 0) -> list[str]:
-    """The first `count` scenarios of a family, from a seed on, that the privileged planner solves.
-
-    Raises:
-        ValueError: unknown family or split, or too few solvable scenarios among four times as many seeds.
-    """
-    places, found = topologies(family, split), list[str]()
-    if not places:
-        raise ValueError(f"Family {family!r} has no topology in the split {split!r}.")
-    for seed in range(first_seed, first_seed + _TRIES * count):
-        if len(found) == count:
-            break
-        scenario_id = f"{family}/{places[seed % len(places)]}/{seed}"
-        if is_solvable(scenario_id):
-            found.append(scenario_id)
-    if len(found) < count:
-        raise ValueError(f"Only {len(found)} of {_TRIES * count} scenarios of {family!r} ({split}) can be solved.")
-    return found
 
 
 def _result(world: World, planner: str) -> DriveResult:
