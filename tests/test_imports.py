@@ -61,6 +61,7 @@ TORCH_FREE = (
     "unified.report.page",
     "unified.judging.results",
     "unified.rollout.rollout",
+    "unified.rollout.stage",
     "unified.model.spec",
     "unified.rollout.suites",
     "unified.report.video",

@@ -126,6 +126,26 @@ def test_a_film_shows_every_stride_and_the_end():
     assert made[0].fps == pytest.approx(2.5)
 
 
+def test_environments_may_be_made_by_the_caller():
+    made: list[CountingEnv] = []
+
+    def make(env_id, kwargs):
+        made.append(CountingEnv(cameras=kwargs["cameras"], end=kwargs["end"]))
+        return made[-1]
+
+    (result,) = run(Recorder(), 6, make_env=make)
+    assert (result.success, made[0].count, len(made)) == (True, 6, 1)
+
+
+def test_an_environment_that_breaks_is_named_in_this_process_too():
+    class Fragile(CountingEnv):
+        def step(self, action):
+            raise RuntimeError("a motor has burnt out")
+
+    with pytest.raises(UserError, match=r"Counting-v0 seed 6 failed: RuntimeError: a motor has burnt out"):
+        run(Recorder(), 6, make_env=lambda env_id, kwargs: Fragile(kwargs["cameras"]))
+
+
 def test_built_in_policies_draw_nothing():
     (result,) = run("hold", 5)
     assert result.length == 5

@@ -20,11 +20,13 @@ from unified.cli import main
 from unified.data.lerobot3 import layout
 from unified.data.lerobot3.mp4 import read_mp4
 from unified.errors import UserError
-from unified.rollout.record import Plan, Progress, record
-from unified.rollout.recording.actors import SHOVE_STRENGTH, ActionNoise
-from unified.rollout.recording.plan import Rules
+from unified.rollout.episodes import Rules
+from unified.rollout.record import Progress, record
+from unified.rollout.recording.noise import SHOVE_STRENGTH, ActionNoise
+from unified.rollout.recording.plan import Plan
 
 REACH, DRAWER = "sims:MetaWorld-reach-v3", "sims:MetaWorld-drawer-close-v3"
+SCREEN = "sims:Screen-ClickIcon-v0"
 KWARGS = {"cameras": ["corner2"], "image_size": 32, "max_env_steps": 120}
 
 
@@ -159,7 +161,7 @@ def test_a_worker_that_dies_is_named_with_its_episode(tmp_path: Path) -> None:
             for process in multiprocessing.active_children():
                 process.kill()
 
-    with pytest.raises(UserError, match=r"died while recording sims:MetaWorld-\S+ seed \d+: killed by signal 9"):
+    with pytest.raises(UserError, match=r"sims:MetaWorld-\S+ seed \d+ failed: the worker process died, signal SIGKILL"):
         record(a_plan(episodes=4), tmp_path / "set", workers=2, on_progress=kill_one)
     assert not multiprocessing.active_children()
     assert json.loads((tmp_path / "set" / layout.INFO).read_text())["total_episodes"] >= 1
@@ -228,18 +230,53 @@ def test_a_checkpoint_acts_and_the_expert_labels(tmp_path: Path) -> None:
     from tests.rollout.test_policies import make_model
 
     make_model().save_pretrained(tmp_path / "model")
-    rules = Rules(str(tmp_path / "model"), {**KWARGS, "max_env_steps": 20})
-    plan = a_plan(episodes=2, env_ids=(REACH,), rules=rules, noise=(0.0,), keep_failures=True)
+    rules = Rules(str(tmp_path / "model"), {**KWARGS, "max_env_steps": 20}, label="expert")
+    plan = a_plan(episodes=2, env_ids=(REACH,), rules=rules, noise=(0.0,))
     for name in ("one", "two"):
         record(plan, tmp_path / name, workers=2 if name == "two" else 1)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
     rows = table(tmp_path / "one", 0)
     assert len(rows["action"]) == 20
     assert np.abs(rows["action"] - rows["expert_action"]).mean() > 0.1
-    assert provenance(tmp_path / "one")["is_demonstration"] is False
+    assert provenance(tmp_path / "one")["is_demonstration"] is True, "its labels may be imitated"
     wrong = Rules(str(tmp_path / "model"), {**KWARGS, "image_size": 16})
     with pytest.raises(UserError, match=r"looks through corner2 at 32 pixels; record these \(--cameras corner2"):
         record(a_plan(episodes=1, env_ids=(REACH,), rules=wrong, noise=(0.0,)), tmp_path / "three", workers=1)
+
+
+def screen_rows(root: Path, policy: str, **rules: Any) -> dict[str, np.ndarray]:
+    kwargs = {"image_size": 16, "max_env_steps": 40}
+    plan = a_plan(1, policy, env_ids=(SCREEN,), rules=Rules(policy, kwargs, play_steps=15, **rules), noise=(0.0,))
+    record(plan, root, workers=1)
+    return table(root, 0)
+
+
+def test_the_expert_advises_where_another_policy_goes_and_acts_for_its_share(tmp_path: Path) -> None:
+    led = screen_rows(tmp_path / "led", "hold", label="expert")
+    env: Any = gymnasium.make(SCREEN, image_size=16).unwrapped
+    observation, _ = env.reset(seed=0)
+    expert = env.make_expert(np.random.default_rng(99))  # of another pace and wobble: advice leaves them out
+    for label in led["expert_action"]:
+        expert(observation)
+        np.testing.assert_allclose(label, expert.advice, atol=1e-5)
+        observation, *_ = env.step(np.zeros(5, np.float32))
+    assert np.abs(led["action"]).max() == 0
+    assert np.abs(led["expert_action"]).max() > 0.1
+    assert provenance(tmp_path / "led")["is_demonstration"] is True
+    mixed = screen_rows(tmp_path / "mixed", "hold", label="expert", expert_share=0.5)
+    assert 3 <= np.any(mixed["action"] != 0, axis=1).sum() <= 12, "about half of 15 steps"
+    own = screen_rows(tmp_path / "own", "hold")
+    np.testing.assert_array_equal(own["action"], own["expert_action"])
+    assert provenance(tmp_path / "own")["is_demonstration"] is False
+
+
+def test_a_baseline_that_environments_offer_can_be_recorded(tmp_path: Path) -> None:
+    kwargs = {"cameras": ["front"], "image_size": 16, "max_env_steps": 5}
+    rules = Rules("constant-velocity", kwargs)
+    plan = a_plan(1, env_ids=("sims:Driving-cut-in-v0",), rules=rules, noise=(0.0,), keep_failures=True)
+    record(plan, tmp_path / "set", workers=1)
+    assert len(table(tmp_path / "set", 0)["action"]) == 5
+    assert provenance(tmp_path / "set")["policy"] == "constant-velocity"
 
 
 def test_a_shove_pushes_one_way_for_some_steps_and_then_lets_go() -> None:
@@ -292,6 +329,10 @@ def test_noise_has_the_standard_deviation_that_was_asked_for() -> None:
         ({"rules": Rules("expert", {**KWARGS, "cameras": ["corner3"]})}, "Unknown camera 'corner3'"),
         ({"rules": Rules("expert", {**KWARGS, "imagesize": 64})}, "imagesize"),
         ({"seed": 10_000, "stop_seed": 10_000}, "kept for judging"),
+        ({"seed": -1}, "--seed must be 0 or more"),
+        ({"noise": (float("nan"),)}, "from 0 up"),
+        ({"rules": Rules("expert", KWARGS, label="exprt")}, "Did you mean 'expert'"),
+        ({"rules": Rules("expert", KWARGS, expert_share=1.5)}, "--expert-share must be a share"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

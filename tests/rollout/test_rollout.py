@@ -62,7 +62,9 @@ def test_a_killed_worker_is_reported_with_its_episodes_and_the_others_are_ended(
                 os.kill(victim.pid, signal.SIGKILL)
             return super().act(decisions, keys)
 
-    with pytest.raises(UserError, match=r"worker process died \(signal SIGKILL\).*fewer --workers.*reach-v3 seed 1000"):
+    with pytest.raises(
+        UserError, match=r"reach-v3 seed 1000. failed: the worker process died, signal SIGKILL.*fewer --workers"
+    ):
         run_episodes(episodes("reach"), Killer(), num_workers=2, max_env_steps=40)
     assert multiprocessing.active_children() == []
 

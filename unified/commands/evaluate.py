@@ -5,14 +5,14 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unified.errors import UserError, unknown_name
+from unified.errors import UserError
 from unified.judging.results import EpisodeResult
 from unified.report.tables import label, print_tables
-from unified.rollout.builtin import BUILTIN_POLICIES, check_builtin, is_builtin, known_policies
+from unified.rollout.builtin import BUILTIN_POLICIES, check_builtin, is_builtin
 from unified.rollout.episodes import Episode
 from unified.rollout.suites import Suite
 
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     env_ids = [task.env_id for task in suite.tasks]
     for name in _baselines(args):
         check_builtin(name, env_ids)
-    model = None if is_builtin(args.policy, env_ids) else _load(args, known_policies(env_ids))
+    model = None if is_builtin(args.policy, env_ids) else _load(args)
     policies = [args.policy if model is None else _make_policy(model, part, args) for part in suite.leaves]
     folder = args.output or Path("runs") / f"evaluate-{label(args.policy)}-{suite.name}"
     clear_folder(folder)
@@ -127,9 +127,9 @@ def _judge_recordings(args: argparse.Namespace) -> int:
     """Score a checkpoint on held-out recordings alone: for bodies that no simulator here moves."""
     from unified.judging.evaluation import clear_folder, collect_results, loss_curves, save
 
-    if not args.data or args.policy in BUILTIN_POLICIES:
+    if not args.data or is_builtin(args.policy, ()):
         raise UserError("Without --suite there must be a checkpoint as --policy and a recording as --data.")
-    model = _load(args, BUILTIN_POLICIES)
+    model = _load(args)
     folder = args.output or Path("runs") / f"evaluate-{label(args.policy)}-recordings"
     clear_folder(folder)
     more = _query_scores(model, args, folder)
@@ -156,21 +156,11 @@ def _baselines(args: argparse.Namespace) -> list[str]:
     return [name.strip() for name in args.baselines.split(",") if name.strip()]
 
 
-def _load(args: argparse.Namespace, known: Iterable[str]) -> "UnifiedModel":
-    if "/" not in args.policy and not Path(args.policy).exists():
-        raise unknown_name("policy (and no checkpoint folder of that name)", args.policy, known)
-    import torch
+def _load(args: argparse.Namespace) -> "UnifiedModel":
+    from unified.rollout.policies import load_on_device
 
-    from unified.rollout.policies import load_model
-
-    # Threads that wait for a core that a worker uses cost many times what they save.
     workers = args.workers if args.suite else 0
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return load_model(args.policy).to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+    return load_on_device(args.policy, args.device, max(1, (os.cpu_count() or 1) - workers))
 
 
 def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) -> Any:

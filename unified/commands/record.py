@@ -1,4 +1,4 @@
-"""`unified record`: an expert, play, random actions or a checkpoint acts in environments; a dataset is kept."""
+"""`unified record`: a policy acts in environments, and a dataset of it is kept."""
 
 import argparse
 import json
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from unified.atomic import write_text
 from unified.errors import UserError
-from unified.rollout.record import Plan, Progress, check_request, record
-from unified.rollout.recording.plan import Rules
+from unified.rollout.builtin import BUILTIN_POLICIES
+from unified.rollout.episodes import Rules
+from unified.rollout.record import Progress, check_request, record
+from unified.rollout.recording.plan import LABELS, Plan
 from unified.rollout.rendering import configure_rendering
 from unified.rollout.suites import Suite, SuiteTask, load_suite, parse_env_kwargs
 
@@ -31,7 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--suite", help="name in configs/suites, or a YAML file: record every environment of it")
     what.add_argument("--env", action="append", metavar="ID", help="an environment, such as sims:MetaWorld-reach-v3")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the dataset")
-    parser.add_argument("--policy", default="expert", help="expert (default), play, random, or a checkpoint's path")
+    names = ", ".join(BUILTIN_POLICIES)
+    parser.add_argument(
+        "--policy", default="expert", help=f"{names} (default expert), a baseline of the environments, or a checkpoint"
+    )
+    parser.add_argument(
+        "--label",
+        default="own",
+        choices=LABELS,
+        help="what the column expert_action holds: the policy's own action (default), or the expert's advice",
+    )
+    parser.add_argument(
+        "--expert-share", type=float, default=0.0, metavar="P", help="share of env steps at which the expert acts"
+    )
+    parser.add_argument("--device", help="where a checkpoint runs (default: cuda where there is one, else cpu)")
     parser.add_argument("--episodes", type=int, default=25, metavar="N", help="episodes a task (default 25)")
     parser.add_argument(
         "--noise",
@@ -48,11 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--env-kwargs", metavar="YAML", help="other arguments of the environments: '{latency_ms: 100}'")
     parser.add_argument("--max-env-steps", type=int, metavar="N", help="an episode without success ends after these")
-    parser.add_argument("--play-steps", type=int, default=150, metavar="N", help="length of play or random episodes")
+    parser.add_argument(
+        "--play-steps", type=int, default=150, metavar="N", help="length of play, random or hold episodes"
+    )
     parser.add_argument("--workers", type=int, default=_cores(), metavar="N", help="processes (default: one a core)")
     parser.add_argument("--seed", type=int, help="first environment seed of every task (default: the suite's, or 0)")
     parser.add_argument("--video", default="lossless", help="lossless (default) or compact: plays anywhere, worse")
-    parser.add_argument("--keep-failures", action="store_true", help="also keep episodes in which the expert failed")
+    parser.add_argument("--keep-failures", action="store_true", help="also keep episodes in which the policy failed")
     parser.add_argument("--resume", action="store_true", help="add what is missing to a recording that was interrupted")
 
 
@@ -103,7 +120,15 @@ def make_plan(args: argparse.Namespace) -> Plan:
     kept = suite.first_seed.get("test")
     return Plan(
         env_ids=tuple(task.env_id for task in suite.tasks),
-        rules=Rules(args.policy, env_kwargs, play_steps=args.play_steps, encoding=args.video, shoves=args.shoves),
+        rules=Rules(
+            args.policy,
+            env_kwargs,
+            play_steps=args.play_steps,
+            encoding=args.video,
+            shoves=args.shoves,
+            label=args.label,
+            expert_share=args.expert_share,
+        ),
         episodes=args.episodes,
         noise=noise,
         seed=seed,
@@ -131,7 +156,7 @@ def _record_with_bar(plan: Plan, args: argparse.Namespace) -> Progress:
             bar.update(line, completed=now.episodes, total=now.total, description=text)
 
         command = "unified record " + shlex.join(item for item in sys.argv[2:] if item != "--resume")
-        return record(plan, args.output, args.workers, args.resume, command, show)
+        return record(plan, args.output, args.workers, args.resume, command, show, args.device)
 
 
 def _summary(progress: Progress, root: Path, seconds: float) -> dict[str, object]:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from jaxtyping import UInt8
 
@@ -18,6 +17,7 @@ from unified.report.page import write_report
 from unified.report.video import write_mp4
 from unified.rollout.episodes import Episode, FilmRequest, Finished
 from unified.rollout.rollout import Policy, run_episodes
+from unified.rollout.stage import make_env
 from unified.rollout.suites import Suite
 
 Pictures = UInt8[np.ndarray, " frame height width 3"]
@@ -181,7 +181,11 @@ def embodiment_of(suite: Suite) -> str:
     Raises:
         UserError: if its first environment cannot be made.
     """
-    return _make(suite.tasks[0].env_id, {**suite.env_kwargs, "cameras": ()}, suite.name)
+    env = make_env(suite.tasks[0].env_id, {**suite.env_kwargs, "cameras": ()})
+    try:
+        return env.unwrapped.embodiment  # pyright: ignore[reportAttributeAccessIssue]
+    finally:
+        env.close()
 
 
 def check_cameras(suite: Suite, cameras: Sequence[str], image_size: int) -> None:
@@ -190,17 +194,9 @@ def check_cameras(suite: Suite, cameras: Sequence[str], image_size: int) -> None
     Raises:
         UserError: if not, with the way out.
     """
-    env_id = suite.tasks[0].env_id
     wanted = {**suite.env_kwargs, "cameras": tuple(cameras), "image_size": image_size}
-    _make(env_id, wanted, f"this checkpoint looks through {', '.join(cameras)} at {image_size} pixels; {suite.name}")
-
-
-def _make(env_id: str, kwargs: Mapping[str, Any], context: str) -> str:
     try:
-        env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
-    except (ValueError, TypeError, gymnasium.error.Error, ImportError) as error:
-        raise UserError(f"{context}: {env_id} cannot be made with {dict(kwargs)}: {error}") from error
-    try:
-        return env.unwrapped.embodiment  # pyright: ignore[reportAttributeAccessIssue]
-    finally:
-        env.close()
+        make_env(suite.tasks[0].env_id, wanted).close()
+    except UserError as error:
+        looks = f"this checkpoint looks through {', '.join(cameras)} at {image_size} pixels"
+        raise UserError(f"{looks}; {suite.name}: {error}") from error

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -9,26 +10,11 @@ import numpy as np
 from gymnasium.envs.registration import load_env_creator
 from jaxtyping import Float
 
-from unified.errors import unknown_name
+from unified.errors import UserError, unknown_name
 
 Acting = Callable[[dict[str, Any]], Float[np.ndarray, " action_dim"]]
 
-
-def _hold(env: Any, rng: np.random.Generator) -> Acting:
-    return lambda _: np.clip(np.zeros(env.action_space.shape, np.float32), env.action_space.low, env.action_space.high)
-
-
-def _random(env: Any, rng: np.random.Generator) -> Acting:
-    low, high = env.action_space.low, env.action_space.high
-    return lambda _: rng.uniform(low, high).astype(np.float32)
-
-
-BUILTIN_POLICIES: dict[str, Callable[[Any, np.random.Generator], Acting]] = {
-    "expert": lambda env, rng: env.make_expert(),
-    "random": _random,
-    "play": lambda env, rng: env.make_play(rng),
-    "hold": _hold,
-}
+BUILTIN_POLICIES = ("expert", "random", "play", "hold")
 
 
 def known_policies(env_ids: Iterable[str]) -> tuple[str, ...]:
@@ -54,8 +40,17 @@ def _baselines(env_id: str) -> tuple[str, ...]:
 
 
 def is_builtin(name: str, env_ids: Iterable[str]) -> bool:
-    """Whether `known_policies` has the name; what is there for every environment is known without looking at any."""
-    return name in BUILTIN_POLICIES or name in known_policies(env_ids)
+    """Whether a policy is built in; if not, it is a checkpoint. Names for every environment look at none of them.
+
+    Raises:
+        UserError: if it can be neither, with the nearest right name.
+    """
+    if name in BUILTIN_POLICIES:
+        return True
+    known = known_policies(env_ids)
+    if name not in known and "/" not in name and not Path(name).exists():
+        raise unknown_name("policy (and no checkpoint of that name)", name, known)
+    return name in known
 
 
 def check_builtin(name: str, env_ids: Iterable[str]) -> None:
@@ -64,11 +59,27 @@ def check_builtin(name: str, env_ids: Iterable[str]) -> None:
     Raises:
         UserError: with the nearest right name.
     """
-    env_ids = list(env_ids)
-    if not is_builtin(name, env_ids):
-        raise unknown_name("policy", name, known_policies(env_ids))
+    if name not in BUILTIN_POLICIES and name not in (known := known_policies(env_ids)):
+        raise unknown_name("policy", name, known)
 
 
-def make_builtin(name: str, env: Any, rng: np.random.Generator) -> Acting:
-    """The policy of that name; environments make those that they offer themselves."""
-    return BUILTIN_POLICIES[name](env, rng) if name in BUILTIN_POLICIES else env.make_baseline(name)
+def make_builtin(name: str, env: Any, rng: np.random.Generator, demonstrates: bool = False) -> Acting:
+    """The policy of that name; environments make those that they offer themselves.
+
+    Args:
+        demonstrates: let the expert vary as people do, for recordings.
+
+    Raises:
+        UserError: if the environment has none.
+    """
+    low, high = env.action_space.low, env.action_space.high
+    if name == "random":
+        return lambda _: rng.uniform(low, high).astype(np.float32)
+    if name == "hold":
+        return lambda _: np.clip(np.zeros(env.action_space.shape, np.float32), low, high)
+    try:
+        if name == "expert":
+            return env.make_expert(rng if demonstrates else None)
+        return env.make_play(rng) if name == "play" else env.make_baseline(name)
+    except NotImplementedError as error:
+        raise UserError(f"{env.spec.id if env.spec else env} has no policy {name!r}.") from error

@@ -207,6 +207,24 @@ def collate(
     )
 
 
+def load_on_device(path: str | Path, device: str | None = None, threads: int | None = None) -> UnifiedModel:
+    """A model where it runs: by default on the accelerator, if there is one.
+
+    Args:
+        threads: of the processor; more than there are free cores for cost many times what they save.
+
+    Raises:
+        UserError: see `load_model`; a device that cannot be used.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return load_model(path).to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+
+
 def load_model(path: str | Path) -> UnifiedModel:
     """A model from a pretrained folder, a run that holds one, a Lightning .ckpt of ours, or a Hub id (user/name).
 

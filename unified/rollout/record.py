@@ -1,4 +1,4 @@
-"""Recording datasets in environments: worker processes act and encode, this process alone writes.
+"""Recording datasets in environments: workers act and encode (see `rollout`), this process alone writes.
 
 Which episodes are in a dataset, and in which order, follows from the plan alone, not from the number of workers, their
 speed or interruptions. Each task takes its seeds in order; a failed episode makes room for the next seed. Episodes are
@@ -6,21 +6,22 @@ saved in rounds over the tasks (`_BLOCK` episodes of one task, then the next tas
 """
 
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from unified.data.lerobot3.writer import EpisodeWriter
 from unified.errors import UserError
-from unified.rollout.recording.crew import Worker, start_workers
-from unified.rollout.recording.episode import Description
-from unified.rollout.recording.plan import Job, Plan, check_plan
-from unified.rollout.recording.worker import Recorded
+from unified.rollout.builtin import is_builtin
+from unified.rollout.episodes import Description, Episode, Finished, Recorded
+from unified.rollout.recording.plan import Plan, check_plan
+from unified.rollout.recording.recorder import describe
+from unified.rollout.rollout import LATER, Policy, perform
+from unified.rollout.stage import make_env
 
 _BLOCK = 5  # episodes of one task in a row: an environment is built once for them, yet a short recording has all tasks
+_ACTION_STEPS = 4  # that a checkpoint executes before it looks again, if it predicts so many
 
 
 @dataclass
@@ -44,14 +45,16 @@ def record(
     resume: bool = False,
     command: str = "",
     on_progress: OnProgress = lambda _: None,
+    device: str | None = None,
 ) -> Progress:
     """Record a dataset, or the episodes that are missing from it.
 
     Args:
         root: the dataset's folder; must not hold anything unless `resume`.
-        workers: processes that act.
+        workers: processes that step environments.
         command: stored with the dataset.
         on_progress: called after every saved or discarded episode, in this process.
+        device: where a checkpoint runs.
 
     Raises:
         UserError: a wrong environment or setting, a worker that failed or died (the message names its episode), a
@@ -59,12 +62,15 @@ def record(
     """
     root = Path(root)
     check_request(plan, root, workers, resume)
-    tasks = [_Task(env_id, plan.seed) for env_id in plan.env_ids]
-    with ExitStack() as stack, start_workers(min(workers, plan.episodes * len(tasks)), plan.rules) as crew:
-        description = _first_description(crew, plan.env_ids)
-        writer = EpisodeWriter.open(root) if resume else _create(plan, root, description, command)
-        stack.enter_context(writer)  # left after the workers have ended: they write into its scratch folder
-        return _Recording(plan, tasks, writer, description, on_progress).run(crew)
+    description = _describe_first(plan)
+    policy = plan.rules.policy
+    acting = policy if is_builtin(policy, plan.env_ids) else _load_policy(plan, description, device)
+    with EpisodeWriter.open(root) if resume else _create(plan, root, description, command) as writer:
+        recording = _Recording(plan, writer, description, on_progress)
+        count = min(workers, plan.episodes * len(plan.env_ids))
+        steps = plan.rules.play_steps if plan.rules.explores else None
+        perform(recording.next_episode, acting, recording.take, count, 1, steps)
+    return recording.progress
 
 
 def check_request(plan: Plan, root: Path, workers: int, resume: bool) -> None:
@@ -89,45 +95,26 @@ class _Task:
         self.saved = 0
         self.promised = 0  # saved, in work, or waiting to be saved
         self.failures = 0
-        self.results: dict[int, Recorded] = {}
+        self.results: dict[int, Finished] = {}
 
 
 class _Recording:
     """The bookkeeping of one run of `record`."""
 
-    def __init__(
-        self, plan: Plan, tasks: list[_Task], writer: EpisodeWriter, description: Description, on_progress: OnProgress
-    ) -> None:
-        self.plan, self.tasks, self.writer, self.description = plan, tasks, writer, description
-        self.on_progress = on_progress
-        self.progress = Progress(total=plan.episodes * len(tasks))
-        self._folders = 0
+    def __init__(self, plan: Plan, writer: EpisodeWriter, description: Description, on_progress: OnProgress) -> None:
+        self.plan, self.writer, self.on_progress = plan, writer, on_progress
+        self.tasks = {env_id: _Task(env_id, plan.seed) for env_id in plan.env_ids}
+        self.progress = Progress(total=plan.episodes * len(self.tasks))
+        self._given: list[Episode] = []
         self._take_over_saved()
-
-    def run(self, crew: Sequence[Worker]) -> Progress:
+        self._check_fits(description)
         self.on_progress(self.progress)
-        idle, busy = list(crew), dict[Any, Worker]()
-        while True:
-            while idle and (job := self._next_job()) is not None:
-                worker = idle.pop()
-                worker.ask((job, self._new_folder()), str(job))
-                busy[worker.connection] = worker
-            if not busy:
-                return self.progress
-            for connection in wait(list(busy)):
-                worker = busy.pop(connection)
-                recorded, description = worker.answer()
-                self._check_fits(description)
-                self._take(recorded)
-                idle.append(worker)
-            self._save_what_is_due()
 
-    def _next_job(self) -> Job | None:
+    def next_episode(self, _worker: int, _env_id: str | None) -> tuple[int, Episode] | str | None:
         """The earliest place in the dataset that nobody works on yet."""
-        open_tasks = [(self._turn(task.promised, j), task) for j, task in enumerate(self.tasks) if self._lacks(task)]
-        if not open_tasks:
-            return None
-        task = min(open_tasks, key=lambda item: item[0])[1]
+        task = self._first({env_id: task.promised for env_id, task in self.tasks.items()})
+        if task is None:
+            return LATER if self.progress.episodes < self.progress.total else None
         plan, seed = self.plan, task.next_seed
         if plan.stop_seed is not None and seed >= plan.stop_seed:
             raise UserError(
@@ -136,21 +123,38 @@ class _Recording:
             )
         task.next_seed += 1
         task.promised += 1
-        return Job(task.env_id, seed, plan.noise[(seed - plan.seed) % len(plan.noise)])
+        index = len(self._given)
+        self._given.append(plan.episode(task.env_id, seed, self.writer.scratch / f"{index:06d}"))
+        return index, self._given[index]
 
-    def _lacks(self, task: _Task) -> bool:
-        return task.promised < self.plan.episodes
+    def take(self, index: int, finished: Finished) -> None:
+        """Save what has become due with an episode that is over."""
+        episode, recorded = self._given[index], finished.recorded
+        assert recorded is not None
+        self._check_fits(recorded.description)
+        task = self.tasks[episode.env_id]
+        task.results[episode.seed] = finished
+        if not self._is_kept(finished):
+            task.promised -= 1
+            self._count_failure(task)
+        counts = {env_id: task.saved for env_id, task in self.tasks.items()}
+        while (task := self._first(counts)) is not None and (due := self._next_result(task)) is not None:
+            self._save(task, due)
+            counts[task.env_id] = task.saved
 
-    @staticmethod
-    def _turn(count: int, number: int) -> tuple[int, int, int]:
-        return count // _BLOCK, number, count % _BLOCK
+    def _first(self, counts: dict[str, int]) -> _Task | None:
+        """The task whose next episode is the earliest in the dataset, after so many of each."""
+        turns = [
+            (count // _BLOCK, number, self.tasks[env_id])
+            for number, (env_id, count) in enumerate(counts.items())
+            if count < self.plan.episodes
+        ]
+        return min(turns, key=lambda turn: turn[:2])[2] if turns else None
 
-    def _take(self, recorded: Recorded) -> None:
-        task = next(task for task in self.tasks if task.env_id == recorded.job.env_id)
-        task.results[recorded.job.seed] = recorded
-        if recorded.success or self.plan.keeps_all:
-            return
-        task.promised -= 1
+    def _is_kept(self, finished: Finished) -> bool:
+        return finished.result.success or self.plan.keeps_all
+
+    def _count_failure(self, task: _Task) -> None:
         task.failures += 1
         self.progress.discarded[task.env_id] = task.failures
         self.on_progress(self.progress)
@@ -160,61 +164,38 @@ class _Recording:
                 f"{', '.join(f'{level:g}' for level in self.plan.noise)}); use less --noise, or --keep-failures."
             )
 
-    def _save_what_is_due(self) -> None:
-        while True:
-            due = [
-                (self._turn(task.saved, j), task)
-                for j, task in enumerate(self.tasks)
-                if task.saved < self.plan.episodes
-            ]
-            if not due:
-                return
-            task = min(due, key=lambda item: item[0])[1]
-            recorded = self._next_result(task)
-            if recorded is None:
-                return
-            self._save(task, recorded)
-
-    def _next_result(self, task: _Task) -> Recorded | None:
-        while (recorded := task.results.pop(task.cursor, None)) is not None:
+    def _next_result(self, task: _Task) -> Finished | None:
+        while (finished := task.results.pop(task.cursor, None)) is not None:
             task.cursor += 1
-            if recorded.success or self.plan.keeps_all:
-                return recorded
-            _remove_films(recorded)
+            if self._is_kept(finished):
+                return finished
+            _remove_films(finished.recorded)
         return None
 
-    def _save(self, task: _Task, recorded: Recorded) -> None:
-        job = recorded.job
-        details = {"env_id": job.env_id, "seed": job.seed, "noise": job.noise, "success": recorded.success}
-        if recorded.facts:
-            details["facts"] = recorded.facts
-        self.writer.commit(recorded.episode, recorded.task, details)
+    def _save(self, task: _Task, finished: Finished) -> None:
+        result, recorded = finished.result, finished.recorded
+        assert recorded is not None
+        noise = self.plan.noise_of(result.seed)
+        details = {"env_id": task.env_id, "seed": result.seed, "noise": noise, "success": result.success}
+        self.writer.commit(recorded.episode, result.task, details | ({"facts": result.facts} if result.facts else {}))
         _remove_films(recorded)
         task.saved += 1
-        self._count(recorded.success)
-
-    def _count(self, success: bool) -> None:
-        self.progress.episodes += 1
-        self.progress.frames = self.writer.num_frames
-        self.progress.solved += success
+        self._count_saved(result.success)
         self.on_progress(self.progress)
 
-    def _new_folder(self) -> Path:
-        self._folders += 1
-        return self.writer.scratch / f"{self._folders:06d}"
+    def _count_saved(self, success: bool) -> None:
+        self.progress.episodes += 1
+        self.progress.solved += success
+        self.progress.frames = self.writer.num_frames
 
     def _take_over_saved(self) -> None:
-        by_env = {task.env_id: task for task in self.tasks}
         for details in self.writer.episodes:
-            task = by_env[details["env_id"]]
+            task = self.tasks[details["env_id"]]
             task.saved = task.promised = task.saved + 1
             task.failures += details["seed"] - task.cursor  # seeds that were tried and are not here
             task.cursor = task.next_seed = details["seed"] + 1
-            self.progress.episodes += 1
-            self.progress.solved += details["success"]
-        self.progress.frames = self.writer.num_frames
-        self.progress.discarded = {task.env_id: task.failures for task in self.tasks if task.failures}
-        self._check_fits(self.description)
+            self._count_saved(details["success"])
+        self.progress.discarded = {env_id: task.failures for env_id, task in self.tasks.items() if task.failures}
 
     def _check_fits(self, description: Description) -> None:
         """All environments of a dataset are alike, and it is continued with the simulator that began it."""
@@ -253,7 +234,7 @@ def _check_same_plan(plan: Plan, root: Path) -> None:
 def _create(plan: Plan, root: Path, description: Description, command: str) -> EpisodeWriter:
     provenance = {
         "embodiment": description.embodiment,
-        "is_demonstration": plan.rules.policy == "expert",
+        "is_demonstration": "expert" in (plan.rules.policy, plan.rules.label),  # whose labels may be imitated
         "env_ids": list(plan.env_ids),
         "policy": plan.rules.policy,
         "noise": list(plan.noise),
@@ -264,13 +245,37 @@ def _create(plan: Plan, root: Path, description: Description, command: str) -> E
     return EpisodeWriter.create(root, description.fps, description.features, description.embodiment, provenance)
 
 
-def _first_description(crew: Sequence[Worker], env_ids: Sequence[str]) -> Description:
-    for worker in crew:
-        worker.ask(env_ids[0], f"the first frame of {env_ids[0]}")
-    descriptions = [worker.answer() for worker in crew]
-    return descriptions[0]
+def _describe_first(plan: Plan) -> Description:
+    """What the first environment says about itself; no picture is drawn."""
+    env = make_env(plan.env_ids[0], plan.rules.env_kwargs)
+    try:
+        inner: Any = env.unwrapped
+        inner.render_pixels = False
+        env.reset(seed=0)
+        return describe(inner, plan.env_ids[0])
+    finally:
+        env.close()
 
 
-def _remove_films(recorded: Recorded) -> None:
-    for film in recorded.episode.films.values():
+def _load_policy(plan: Plan, description: Description, device: str | None) -> Policy:
+    """The checkpoint as a policy. Every decision is answered alone: batches would depend on the number of workers."""
+    from unified.rollout.policies import ModelPolicy, load_on_device
+
+    path = plan.rules.policy
+    model = load_on_device(path, device, threads=1)
+    steps = min(_ACTION_STEPS, model.spec.action_horizon)
+    policy = ModelPolicy(model, description.embodiment, n_action_steps=steps)
+    needs, size = policy.needs, policy.needs.image_size
+    for camera in needs.cameras:
+        feature = description.features.get(f"observation.images.{camera}")
+        if feature is None or feature["shape"] != (size, size, 3):
+            raise UserError(
+                f"{path} looks through {', '.join(needs.cameras)} at {size} pixels; record these "
+                f"(--cameras {','.join(needs.cameras)} --image-size {size})."
+            )
+    return policy
+
+
+def _remove_films(recorded: Recorded | None) -> None:
+    for film in recorded.episode.films.values() if recorded is not None else ():
         shutil.rmtree(film.parent, ignore_errors=True)

@@ -1,20 +1,16 @@
 """A policy in many environments at once: workers step the environments, this process asks the policy.
 
-Every worker is a spawned process without torch that holds several environments, so that a model answers a batch. The
-batches depend on the arguments alone (each worker's decisions are answered together, as soon as they are there): the
-same call gives the same results, and while one worker steps, the model answers another.
+The one machine that acts, for recording and for judging. Every worker holds several environments, so that a model
+answers a batch. The batches depend on the arguments alone (each worker's decisions are answered together, as soon as
+they are there): the same call gives the same results, and while one worker steps, the model answers another.
 """
 
-import multiprocessing
-import os
-import signal
 import time
-import traceback
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from multiprocessing.connection import wait
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,22 +18,18 @@ import numpy as np
 from unified.errors import UserError
 from unified.judging.results import EpisodeResult
 from unified.rollout.builtin import check_builtin
-from unified.rollout.episodes import (
-    ActionChunk,
-    Decision,
-    Episode,
-    Finished,
-    PolicyNeeds,
-    Started,
-    run_group,
-)
+from unified.rollout.episodes import ActionChunk, Decision, Episode, Finished, Free, PolicyNeeds
+from unified.rollout.stage import Group, MakeEnv, make_env, run_group
+from unified.rollout.workers import Failure, Worker, next_event, start_workers
 
+LATER = "later"  # there may be an episode when another one is over
+Take = Callable[[int, str | None], tuple[int, Episode] | str | None]
 OnResult = Callable[[int, Finished], None]
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """Chooses action chunks from observations. `unified.rollout.policies.ModelPolicy` is one."""
+    """Chooses action chunks from observations. `policies.ModelPolicy` is one."""
 
     needs: PolicyNeeds
 
@@ -59,102 +51,148 @@ def run_episodes(
     policy: Policy | str,
     num_workers: int = 2,
     envs_per_worker: int = 10,
-    max_env_steps: int = 250,
+    max_env_steps: int | None = 250,
     on_result: OnResult | None = None,
+    make_env: MakeEnv = make_env,
 ) -> list[EpisodeResult]:
     """Run every episode until its first success, its end or `max_env_steps`.
 
-    Args:
-        episodes: what to run.
-        policy: a model's policy, or "expert", "random", "play", "hold" or a baseline that the environments offer, which
-            are decided inside the workers.
-        num_workers: processes that step environments; 0 steps them in this process.
-        envs_per_worker: environments that wait for the model together.
-        max_env_steps: env steps after which an episode has failed.
-        on_result: called with the index of an episode as soon as it is over, in this process.
+    The arguments are those of `perform`; `on_result` is given the episode's index.
 
     Returns:
         One result for each episode, in their order; "decision_ms" among the metrics is the model's time a decision.
 
     Raises:
-        UserError: if an environment cannot be made or breaks, the policy gives actions that are not finite or of a
-            wrong shape, or a worker dies; the message names the episode. No process is left behind.
+        UserError: see `perform`; a policy's name that the environments do not know.
     """
     if isinstance(policy, str):
         check_builtin(policy, (episode.env_id for episode in episodes))
-    needs = PolicyNeeds(builtin=policy) if isinstance(policy, str) else policy.needs
-    session = _Session(episodes, None if isinstance(policy, str) else policy, on_result)
     indexed = list(enumerate(episodes))
+    num_workers = min(num_workers, len(episodes))
+    shares = [deque(indexed[worker :: max(1, num_workers)]) for worker in range(max(1, num_workers))]
+    results: dict[int, EpisodeResult] = {}
+
+    def keep(index: int, finished: Finished) -> None:
+        results[index] = finished.result
+        if on_result is not None:
+            on_result(index, finished)
+
+    perform(
+        lambda worker, env_id: _take(shares[worker], env_id),
+        policy,
+        keep,
+        num_workers,
+        envs_per_worker,
+        max_env_steps,
+        make_env,
+    )
+    return [results[index] for index in range(len(episodes))]
+
+
+def _take(waiting: deque[tuple[int, Episode]], env_id: str | None) -> tuple[int, Episode] | None:
+    """The next episode; rather one of the same environment, which need not be built again."""
+    same = (position for position, (_, episode) in enumerate(waiting) if episode.env_id == env_id)
+    position = next(same, 0)
+    if not waiting:
+        return None
+    taken = waiting[position]
+    del waiting[position]
+    return taken
+
+
+def perform(
+    take: Take,
+    policy: Policy | str,
+    on_result: OnResult,
+    num_workers: int,
+    envs_per_worker: int,
+    max_env_steps: int | None,
+    make_env: MakeEnv = make_env,
+) -> None:
+    """Run episodes as long as there are any.
+
+    Args:
+        take: gives a worker, by number, its next episode and an index for it, or None if there is none any more, or
+            LATER if that depends on the episodes that run (then `envs_per_worker` must be 1); rather one in the
+            environment that is named.
+        policy: a model's policy, or the name of one that is decided beside the environments (see `builtin`).
+        on_result: called with the index of an episode as soon as it is over, in this process.
+        num_workers: processes that step environments; 0 steps them in this process.
+        envs_per_worker: environments that wait for the model together.
+        max_env_steps: env steps after which an episode is over; None: the environment says when.
+        make_env: makes environments; workers need one that can be pickled.
+
+    Raises:
+        UserError: if an environment cannot be made or breaks, the policy gives actions that are not finite or of a
+            wrong shape, or a worker dies; the message names the episode. No process is left behind.
+    """
+    needs = PolicyNeeds(builtin=policy) if isinstance(policy, str) else policy.needs
+    session = _Session(take, None if isinstance(policy, str) else policy, on_result)
+    make_group = partial(run_group, needs, max_env_steps, envs_per_worker, make_env)
     if num_workers == 0:
-        session.drive(run_group(indexed, needs, max_env_steps, envs_per_worker))
-    else:
-        shares = [indexed[worker::num_workers] for worker in range(num_workers)]
-        jobs = [(share, needs, max_env_steps, envs_per_worker) for share in shares if share]
-        with _workers(jobs) as connections:
-            session.serve(connections)
-    return [session.results[index] for index in range(len(episodes))]
+        with closing(make_group()) as group:
+            session.drive(group)
+        return
+    with start_workers(num_workers, make_group) as crew:
+        session.serve(crew)
 
 
 class _Session:
-    """This process's side: answers decisions and collects results."""
+    """This process's side: gives out episodes, answers decisions, hands on results."""
 
-    def __init__(self, episodes: Sequence[Episode], policy: Policy | None, on_result: OnResult | None) -> None:
-        self.results: dict[int, EpisodeResult] = {}
-        self._episodes = episodes
-        self._policy = policy
-        self._on_result = on_result
+    def __init__(self, take: Take, policy: Policy | None, on_result: OnResult) -> None:
+        self._take, self._policy, self._on_result = take, policy, on_result
+        self._running: dict[int, tuple[int, Episode]] = {}  # worker and episode by index
         self._model_ms: dict[int, float] = {}
 
-    def drive(self, group: Generator[Any, Any]) -> None:
+    def drive(self, group: Group) -> None:
         """Run a group of environments in this process."""
-        answer: list[ActionChunk] | None = None
-        while True:
-            try:
-                event = group.send(answer)
-            except StopIteration:
-                return
-            answer = self.handle(event)
+        answer: Any = None
+        while (event := next_event(group, answer)) is not None:
+            answer = self._answer(event, 0)
 
-    def serve(self, connections: dict[Connection, SpawnProcess]) -> None:
-        """Answer the workers until all have said that they are done."""
-        running: dict[Connection, set[int]] = {connection: set() for connection in connections}
-        while running:
-            for ready in wait(list(running)):
-                assert isinstance(ready, Connection)
-                try:
-                    event = ready.recv()
-                except (EOFError, ConnectionError):
-                    raise self._death(connections[ready], running[ready]) from None
+    def serve(self, crew: Sequence[Worker]) -> None:
+        """Answer the workers until all have come to their end."""
+        busy: dict[Any, Worker] = {worker.connection: worker for worker in crew}
+        free: dict[Worker, Free] = {}
+        while busy:
+            for connection in wait(list(busy)):
+                worker = busy[connection]
+                event = worker.receive()
                 if event is None:
-                    del running[ready]
-                    continue
-                if isinstance(event, _Failure):
-                    raise self._failure(event, running[ready])
-                if isinstance(event, Started):
-                    running[ready].add(event.index)
-                answer = self.handle(event)
-                if answer is not None:
-                    ready.send(answer)
-                if isinstance(event, Finished):
-                    running[ready].discard(event.index)
+                    del busy[connection]
+                elif isinstance(event, Free):
+                    free[worker] = event
+                else:
+                    answer = self._answer(event, worker.number)
+                    if answer is not None:
+                        worker.send(answer)
+            for worker, event in list(free.items()):
+                if (given := self._answer(event, worker.number)) != LATER:
+                    del free[worker]
+                    worker.send(given)
 
-    def handle(self, event: Started | Finished | list[Decision]) -> list[ActionChunk] | None:
-        """Take note of a result, or answer decisions."""
+    def _answer(self, event: Free | Finished | list[Decision] | Failure, worker: int) -> Any:
         if isinstance(event, list):
             return self._decide(event)
-        if isinstance(event, Finished):
-            metrics = event.result.metrics
-            if event.index in self._model_ms:
-                metrics["decision_ms"] = self._model_ms.pop(event.index) / metrics["decisions"]
-            self.results[event.index] = event.result
-            if self._on_result is not None:
-                self._on_result(event.index, event)
+        if isinstance(event, Free):
+            given = self._take(worker, event.env_id)
+            if isinstance(given, tuple):
+                self._running[given[0]] = worker, given[1]
+            return given
+        if isinstance(event, Failure):
+            raise UserError(f"{self._names(worker)} failed: {event.message}") from RuntimeError(event.trace)
+        metrics = event.result.metrics
+        if event.index in self._model_ms:
+            metrics["decision_ms"] = self._model_ms.pop(event.index) / metrics["decisions"]
+        del self._running[event.index]
+        self._on_result(event.index, event)
         return None
 
     def _decide(self, decisions: list[Decision]) -> list[ActionChunk]:
         assert self._policy is not None
         started = time.perf_counter()
-        keys = [(self._episodes[decision.index].key, decision.number) for decision in decisions]
+        keys = [(self._running[decision.index][1].key, decision.number) for decision in decisions]
         chunks = self._policy.act(decisions, keys)
         share_ms = 1000 * (time.perf_counter() - started) / len(decisions)
         if len(chunks) != len(decisions):
@@ -166,7 +204,7 @@ class _Session:
 
     def _check(self, decision: Decision, chunk: np.ndarray) -> None:
         assert self._policy is not None
-        where = f"in episode {self._episodes[decision.index]}, decision {decision.number}"
+        where = f"in episode {self._running[decision.index][1]}, decision {decision.number}"
         expected = (self._policy.needs.n_action_steps, decision.action_dim)
         if np.shape(chunk) != expected:
             raise UserError(
@@ -179,87 +217,9 @@ class _Session:
                 "The checkpoint's weights or statistics are broken; judge an earlier one."
             )
 
-    def _failure(self, failure: "_Failure", running: set[int]) -> UserError:
-        error = UserError(f"{self._names(running)} failed: {failure.message}")
-        error.__cause__ = RuntimeError(failure.trace)
-        return error
-
-    def _death(self, process: SpawnProcess, running: set[int]) -> UserError:
-        process.join(timeout=5)
-        code = process.exitcode
-        how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit status {code}"
-        hint = " (out of memory? try fewer --workers)" if code == -signal.SIGKILL else ""
-        return UserError(f"A worker process died ({how}){hint} while it ran {self._names(running)}.")
-
-    def _names(self, running: set[int]) -> str:
-        names = [str(self._episodes[index]) for index in sorted(running)]
+    def _names(self, worker: int) -> str:
+        names = [str(episode) for number, episode in self._running.values() if number == worker]
         if not names:
-            return "a worker, before its first episode,"
+            return "A worker, before its first episode,"
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return ", ".join(names[:3]) + more
-
-
-class _Failure:
-    """What went wrong inside a worker; exceptions themselves cannot always be sent."""
-
-    def __init__(self, error: Exception) -> None:
-        self.message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        self.trace = "".join(traceback.format_exception(error))
-
-
-@contextmanager
-def _workers(jobs: Sequence[tuple[Any, ...]]) -> Generator[dict[Connection, SpawnProcess]]:
-    """Start one process a job; on leaving, whatever the reason, none of them is left."""
-    context = multiprocessing.get_context("spawn")
-    workers: dict[Connection, SpawnProcess] = {}
-    try:
-        with _interrupts_held_back():
-            for job in jobs:
-                mine, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs, *job), daemon=True)
-                process.start()
-                theirs.close()
-                workers[mine] = process
-        yield workers
-    finally:
-        for connection in workers:
-            connection.close()
-        for process in workers.values():
-            process.terminate()
-        for process in workers.values():
-            process.join(timeout=5)
-            if process.is_alive():
-                process.kill()
-                process.join()
-
-
-@contextmanager
-def _interrupts_held_back() -> Generator[None]:
-    """Ctrl-C reaches this process alone, later: processes started inside inherit that it is blocked for them."""
-    resource_tracker.ensure_running()  # the first start would do it, and it unblocks Ctrl-C when it has
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(
-    connection: Connection, share: Sequence[tuple[int, Episode]], needs: PolicyNeeds, max_env_steps: int, num_envs: int
-) -> None:
-    """A worker process: run its share and send what happens; ends when the other side has gone."""
-    answer: list[ActionChunk] | None = None
-    group = run_group(share, needs, max_env_steps, num_envs)
-    try:
-        while True:
-            try:
-                event = group.send(answer)
-            except StopIteration:
-                connection.send(None)
-                return
-            connection.send(event)
-            answer = connection.recv() if isinstance(event, list) else None
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(1)  # nobody listens any more: no clean-up can matter, and none may hang
-    except Exception as error:
-        connection.send(_Failure(error))

@@ -1,1 +1,1 @@
-"""The parts of `unified.rollout.record`: the plan, one episode, the processes."""
+"""What a recording is to hold, and what it keeps of an episode."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,40 +12,10 @@ import gymnasium
 
 from unified.data.lerobot3.mp4 import find_encoding
 from unified.errors import UserError, unknown_name
-from unified.rollout.recording.actors import BUILTIN_POLICIES, EXPLORING
+from unified.rollout.builtin import is_builtin
+from unified.rollout.episodes import Episode, Recording, Rules
 
-
-@dataclass(frozen=True)
-class Job:
-    """One episode to record: `noise` is the standard deviation added to the expert's actions."""
-
-    env_id: str
-    seed: int
-    noise: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.env_id} seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How episodes are recorded, the same for all of a dataset.
-
-    Attributes:
-        policy: "expert", "play", "random", or the path of a checkpoint.
-        env_kwargs: for `gymnasium.make`.
-        hold_steps: env steps kept after the first success.
-        play_steps: length of an episode of play or random actions.
-        encoding: name in `unified.data.lerobot3.mp4.ENCODINGS`.
-        shoves: chance at every env step of episodes with noise that a shove begins, see `actors.ActionNoise`.
-    """
-
-    policy: str
-    env_kwargs: dict[str, Any]
-    hold_steps: int = 9
-    play_steps: int = 150
-    encoding: str = "lossless"
-    shoves: float = 0.0
+LABELS = ("own", "expert")
 
 
 @dataclass(frozen=True)
@@ -71,8 +42,18 @@ class Plan:
 
     @property
     def keeps_all(self) -> bool:
-        """Whether an episode without success is stored."""
-        return self.keep_failures or self.rules.policy in EXPLORING
+        """Whether an episode without success is stored: if asked for, if none is expected, or to be learned from."""
+        rules = self.rules
+        return self.keep_failures or rules.explores or (rules.label == "expert" and rules.policy != "expert")
+
+    def episode(self, env_id: str, seed: int, folder: Path) -> Episode:
+        """The episode of a seed, its films encoded in `folder`."""
+        recording = Recording(folder, self.rules, self.noise_of(seed))
+        return Episode(env_id, seed, self.rules.env_kwargs, recording=recording)
+
+    def noise_of(self, seed: int) -> float:
+        """Standard deviation of the noise in a seed's episode."""
+        return self.noise[(seed - self.seed) % len(self.noise)]
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the contents of the dataset, as plain values."""
@@ -108,19 +89,25 @@ def check_plan(plan: Plan, workers: int) -> None:
     """
     if plan.episodes < 1 or workers < 1:
         raise UserError(f"--episodes and --workers must be at least 1, got {plan.episodes} and {workers}.")
-    policy = plan.rules.policy
-    if policy not in BUILTIN_POLICIES and not Path(policy).exists():
-        hint = str(unknown_name("policy", policy, BUILTIN_POLICIES))
-        raise UserError(f"{hint} And there is no checkpoint at that path.")
-    find_encoding(plan.rules.encoding)
-    if not plan.noise or min(plan.noise) < 0:
-        raise UserError(f"--noise must be one or more numbers from 0 up, got {plan.noise}.")
-    if not 0 <= plan.rules.shoves < 1 or (plan.rules.shoves and not any(plan.noise)):
-        raise UserError(
-            f"--shoves must be a chance from 0 to below 1, and needs episodes with --noise, got {plan.rules.shoves:g}."
-        )
-    if plan.rules.policy != "expert" and any(plan.noise):
-        raise UserError(f"--noise is added to the expert's actions; the policy is {plan.rules.policy!r}. Leave it out.")
+    if plan.seed < 0:
+        raise UserError(f"--seed must be 0 or more, got {plan.seed}.")
+    rules = plan.rules
     if len(set(plan.env_ids)) != len(plan.env_ids) or not plan.env_ids:
         raise UserError(f"Name at least one environment, each once; got {list(plan.env_ids)}.")
     find_environments(plan.env_ids)
+    is_builtin(rules.policy, plan.env_ids)
+    find_encoding(rules.encoding)
+    if not plan.noise or not all(0 <= level < math.inf for level in plan.noise):
+        raise UserError(f"--noise must be one or more numbers from 0 up, got {plan.noise}.")
+    if not 0 <= rules.shoves < 1 or (rules.shoves and not any(plan.noise)):
+        raise UserError(
+            f"--shoves must be a chance from 0 to below 1, and needs episodes with --noise, got {rules.shoves:g}."
+        )
+    if rules.policy != "expert" and any(plan.noise):
+        raise UserError(f"--noise is added to the expert's actions; the policy is {rules.policy!r}. Leave it out.")
+    if rules.label not in LABELS:
+        raise unknown_name("--label", rules.label, LABELS)
+    if not 0 <= rules.expert_share <= 1:
+        raise UserError(f"--expert-share must be a share from 0 to 1, got {rules.expert_share:g}.")
+    if rules.play_steps < 1:
+        raise UserError(f"--play-steps must be at least 1, got {rules.play_steps}.")
