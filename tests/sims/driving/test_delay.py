@@ -57,6 +57,16 @@ def test_who_brakes_for_nothing_has_stalled_with_nothing_ahead():
         assert "bad_actor_kind" not in said
 
 
+def test_who_has_left_the_map_is_not_ahead():
+    route = street().route
+    ends = replace(route, points=route.points[:40], speed_mps=route.speed_mps[:40])
+    gone = street(Actor("car", 1, 34.0, 3.0, mode="constant"), paths=(route, ends))
+    world = driven(gone, "always-brake")
+    assert not world.record.present[-1][0]
+    assert world.record.boxes[-1][0, 0] < world.ego[0] + 20.0, "near where it was last seen"
+    assert facts(world)["cause"] == "nothing ahead"
+
+
 def test_a_light_that_stays_red_is_the_cause_and_a_green_one_is_not():
     place = build_scenario("red-light/cross-small/0")
     red = LightPlan((100.0,), dict.fromkeys(place.road_map.signals, (RED,)))

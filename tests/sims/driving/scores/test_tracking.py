@@ -211,6 +211,8 @@ def test_the_released_band_matrix_penalises_acceleration_and_the_intended_one_it
             turned = ((wrapped(moved[:, 2]) - 0.1 * v * c) ** 2).sum()
             return float(turned + 1e-2 * ((np.diff(c) / 0.1) ** 2).sum() + 1e-10 * c[0] ** 2)
 
+        other = estimated_profiles(poses[None], 0.1, "nuplan" if smoothing == "navsim" else "navsim")[0][0]
+        assert speed_cost(speed) < speed_cost(other), smoothing
         for cost, best in ((speed_cost, speed), (curvature_cost, curvature)):
             assert all(cost(best) < cost(best + 1e-3 * rng.standard_normal(len(best))) for _ in range(50)), smoothing
 
