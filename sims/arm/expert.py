@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from sims.arm.env import CONTROL_DT, MAX_MOVE, MAX_TURN, ArmEnv
+from sims.arm.env import MAX_MOVE, MAX_TURN, ArmEnv
 
 if TYPE_CHECKING:
     from sims.common.base import Observation
@@ -182,8 +182,3 @@ def move_towards(
     way *= min(1.0, speed / max(1e-9, float(np.abs(way).max())))
     turn = 0.0 if yaw is None else float(np.clip((yaw - command[3]) / MAX_TURN, -1, 1))
     return np.array([*way, turn, grip])
-
-
-def steps_for(seconds: float) -> int:
-    """Env steps in so many seconds."""
-    return max(1, round(seconds / CONTROL_DT))

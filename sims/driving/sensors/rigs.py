@@ -14,8 +14,6 @@ from jaxtyping import Float64
 
 from sims.common.errors import unknown_name
 
-MIN_OVERLAP_DEG = 15.0  # of neighbours in a rig that looks all round
-
 
 @dataclass(frozen=True)
 class Camera:
@@ -122,17 +120,3 @@ def rig(name: str) -> tuple[Camera, ...]:
     if name not in RIGS:
         raise unknown_name("camera rig", name, RIGS)
     return RIGS[name]
-
-
-def neighbour_overlaps_deg(cameras: tuple[Camera, ...]) -> list[float]:
-    """Degrees of azimuth that each camera shares with the next one round the vehicle; a camera that lies within
-    another one's view (a telephoto lens) is left out. Negative: a gap."""
-    spans = sorted((camera.yaw_deg % 360 - camera.fov_deg / 2, camera.fov_deg) for camera in cameras)
-    widest = [span for span in spans if not any(_is_within(span, other) for other in spans if other != span)]
-    following = [*widest[1:], (widest[0][0] + 360, widest[0][1])]
-    return [start + width - after for (start, width), (after, _) in zip(widest, following, strict=True)]
-
-
-def _is_within(inner: tuple[float, float], outer: tuple[float, float]) -> bool:
-    offset = (inner[0] - outer[0]) % 360
-    return offset + inner[1] <= outer[1]

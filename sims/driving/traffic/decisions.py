@@ -26,12 +26,6 @@ def idm_acceleration(
     return driver.acceleration_mps2 * (1 - free - (wanted / np.maximum(gap, _MIN_GAP_M)) ** 2)
 
 
-def equilibrium_gap(speed_mps: float, desired_mps: float, driver: Driver) -> float:
-    """The gap at which a column drives at constant speed: (s0 + v T) / sqrt(1 - (v / v0)^delta)."""
-    wanted = driver.standstill_m + speed_mps * driver.time_gap_s
-    return wanted / float(np.sqrt(1 - (speed_mps / desired_mps) ** driver.exponent))
-
-
 def mobil_wants_change(
     own_gain: Float[np.ndarray, " *batch"],
     new_follower: Float[np.ndarray, " *batch"],

@@ -4,13 +4,29 @@ import numpy as np
 import pytest
 
 from sims.driving.sensors.projection import View
-from sims.driving.sensors.rigs import MIN_OVERLAP_DEG, RIGS, Camera, neighbour_overlaps_deg, rig
+from sims.driving.sensors.rigs import RIGS, Camera, rig
+
+MIN_OVERLAP_DEG = 15.0  # of neighbours in a rig that looks all round
 
 
 def test_there_are_rigs_of_1_3_6_7_and_11_cameras():
     assert sorted(len(cameras) for cameras in RIGS.values()) == [1, 3, 6, 7, 11]
     for cameras in RIGS.values():
         assert len({camera.name for camera in cameras}) == len(cameras)
+
+
+def neighbour_overlaps_deg(cameras: tuple[Camera, ...]) -> list[float]:
+    """Degrees of azimuth that each camera shares with the next one round the vehicle; a camera that lies within
+    another one's view (a telephoto lens) is left out. Negative: a gap."""
+    spans = sorted((camera.yaw_deg % 360 - camera.fov_deg / 2, camera.fov_deg) for camera in cameras)
+    widest = [span for span in spans if not any(_is_within(span, other) for other in spans if other != span)]
+    following = [*widest[1:], (widest[0][0] + 360, widest[0][1])]
+    return [start + width - after for (start, width), (after, _) in zip(widest, following, strict=True)]
+
+
+def _is_within(inner: tuple[float, float], outer: tuple[float, float]) -> bool:
+    offset = (inner[0] - outer[0]) % 360
+    return offset + inner[1] <= outer[1]
 
 
 @pytest.mark.parametrize("name", ["surround6", "surround7", "surround11"])

@@ -10,7 +10,7 @@ from sims.driving.map.paths import Path, lane_path, make_path
 from sims.driving.map.topologies import build_map
 from sims.driving.traffic.actors import AGGRESSIVE, FIRED, PATH, SPEED, TIMID, Actor, Driver, Event, S
 from sims.driving.traffic.crowd import Crowd
-from sims.driving.traffic.decisions import equilibrium_gap, idm_acceleration, mobil_wants_change
+from sims.driving.traffic.decisions import idm_acceleration, mobil_wants_change
 
 LONG = make_path(np.array([[0.0, 0.0], [6000.0, 0.0]]), 30.0)
 LEFT = make_path(np.array([[0.0, 3.5], [6000.0, 3.5]]), 30.0)
@@ -25,6 +25,12 @@ def run(crowd: Crowd, steps: int, ego: np.ndarray = FAR_EGO, colours: dict[str, 
         crowd.step(ego, np.full(len(crowd.actors), np.inf), colours or {}, step, 0.1, 9.0)
         history.append(crowd.table[:, [SPEED, S]].copy())
     return np.array(history)
+
+
+def equilibrium_gap(speed_mps: float, desired_mps: float, driver: Driver) -> float:
+    """The gap at which a column drives at constant speed: (s0 + v T) / sqrt(1 - (v / v0)^delta)."""
+    wanted = driver.standstill_m + speed_mps * driver.time_gap_s
+    return wanted / float(np.sqrt(1 - (speed_mps / desired_mps) ** driver.exponent))
 
 
 def column(driver: Driver, count: int, speed: float, gap: float) -> list[Actor]:
