@@ -47,7 +47,7 @@ def _load_autoencoder(name_or_path: str) -> Any:
     try:
         from diffusers import AutoModel  # pyright: ignore[reportMissingImports, reportPrivateImportUsage]
     except ImportError as error:
-        raise UserError("Autoencoders of diffusers need an extra: pip install 'unified[autoencoders]'.") from error
+        raise UserError("Autoencoders of diffusers need that package: `pip install 'diffusers>=0.38'`.") from error
     parts = name_or_path.split("/")  # OWNER/NAME of a repository, then a folder in it
     is_nested = len(parts) > 2 and not Path(name_or_path).exists()
     name, where = ("/".join(parts[:2]), {"subfolder": "/".join(parts[2:])}) if is_nested else (name_or_path, {})

@@ -1,59 +1,73 @@
-"""Every example line that a `--help` shows is run, in one folder, in the order a user would run them."""
+"""What the program and its pages tell people to type is typed: help examples, hints, snippets; in one folder."""
 
 import re
 import shlex
-from importlib import import_module, util
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.training.test_robot import FIT, IMPORT, JUDGE
+from tests.data.strangers import write_stand_ins
 from unified.cli import COMMANDS, main
 
 # Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.
 ORDER = ("doctor", "record", "import", "fit", "validate", "test", "predict", "evaluate", "generate", "gallery")
-# Appended to the example, where the last value of an option wins: the same line, only smaller.
+# Appended to the line, where the last value of an option wins: the same line, only smaller.
 SHRINK: dict[str, list[str]] = {
     "record": ["--episodes", "2"],
-    "evaluate": ["--episodes", "2"],
+    "evaluate": ["--episodes", "1", "--windows", "16"],
+    "validate": ["--data.val_batches", "1"],
+    "test": ["--data.val_batches", "1"],
 }
+ROBOT = (
+    "unified import robot_franka_usb --output runs/franka --repair all",
+    "unified fit -c configs/robot.yaml",
+    "unified evaluate --policy runs/robot/pretrained --data runs/franka --holdout 0.2",
+)
 
 
 def example_lines(name: str) -> list[str]:
-    # A module that is not there is reported by test_cli, under its own name.
-    module = COMMANDS[name][0]
-    if util.find_spec(module) is None:
-        return []
-    return [line.strip() for line in getattr(import_module(module), "EXAMPLES", "").strip().splitlines()]
+    return [line.strip() for line in import_module(COMMANDS[name][0]).EXAMPLES.strip().splitlines()]
+
+
+def snippets(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.mark.slow
-def test_every_example_of_every_command_runs(
-    tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_every_example_hint_and_snippet_runs(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # What an example may name without having made it: recordings of a real robot and a real car, under these names.
-    for name in ("robot_franka_usb", "driving_rc_car"):
-        (tmp_path / name).symlink_to(shared_data / name)
+    write_stand_ins(tmp_path)
     failures: list[str] = []
-    done_before: set[str] = set()
-    for name in ORDER:
-        for line in example_lines(name):
-            if line in done_before:  # the training verbs show the same lines
-                continue
-            done_before.add(line)
-            if main([*shlex.split(line)[1:], *SHRINK.get(name, [])]) != 0:
-                failures.append(f"{line}\n{capsys.readouterr().err[-1500:]}")
+    lines = [line for name in ORDER for line in example_lines(name)] + list(ROBOT)
+    for line in dict.fromkeys(lines):  # the training verbs show the same ones
+        status, said = type_in(line, capsys)
+        failures += [] if status == 0 else [f"{line}\n{said[-1500:]}"]
+        hints = re.findall(r"next: (unified .+)", said)
+        for hint in hints:
+            status, said = type_in(f"{hint} --output runs/hinted", capsys)
+            failures += [] if status == 0 else [f"hint: {hint}\n{said[-1500:]}"]
+        assert hints or not line.startswith("unified fit") or "--print-model" in line, f"{line}: and what is next?"
     assert not failures, "\n\n".join(failures)
+    for code in snippets(repository / "README.md", "python"):
+        exec(code, {})
+
+
+def type_in(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    _, name, *options = shlex.split(line)
+    steps = 8 if "last" in options else 6  # what goes on has something left to do
+    less = ["--trainer.max_steps", str(steps), "--trainer.val_check_interval", "6", "--data.val_batches", "1"]
+    status = main([name, *options, *(less if name == "fit" else SHRINK.get(name, []))])
+    captured = capsys.readouterr()
+    return status, captured.out + captured.err
 
 
 def test_the_readme_shows_only_commands_that_tests_run(repository: Path) -> None:
-    shown = [
-        line.split("#")[0].strip()
-        for block in re.findall(r"```sh\n(.*?)```", (repository / "README.md").read_text(), re.DOTALL)
-        for line in block.splitlines()
-        if line.startswith("unified ")
-    ]
-    run = {line for name in COMMANDS for line in example_lines(name)} | {IMPORT, FIT, JUDGE}
+    blocks = snippets(repository / "README.md", "sh")
+    shown = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    shown = [line for line in shown if line.startswith("unified ")]
+    run = {line for name in COMMANDS for line in example_lines(name)} | set(ROBOT)
     assert shown
-    assert set(shown) <= run
+    assert not set(shown) - run

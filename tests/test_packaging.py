@@ -43,7 +43,7 @@ def test_the_wheel_holds_code_configs_licence_and_nothing_else(wheel: Path, repo
     configs = {path.relative_to(repository).as_posix() for path in (repository / "configs").rglob("*.yaml")}
     assert configs
     assert configs <= names
-    allowed = re.compile(r"(unified|decoders|tasks|sims|configs)/|unified-[^/]+\.dist-info/")
+    allowed = re.compile(r"(unified|decoders|tasks|sims|configs)/|unified_world_action-[^/]+\.dist-info/")
     assert [name for name in names if not allowed.match(name)] == []
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

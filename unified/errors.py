@@ -20,5 +20,6 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     choices = sorted(set(allowed))
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    listing = f" Known: {', '.join(choices)}." if len(choices) <= 12 or not nearest else ""
+    more = f" and {len(choices) - 12} more" if len(choices) > 12 else ""
+    listing = f" Known: {', '.join(choices[:12])}{more}." if not more or not nearest else ""
     return UserError(f"Unknown {kind} {name!r}.{hint}{listing}")

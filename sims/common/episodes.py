@@ -188,7 +188,7 @@ class EpisodeEnv(gymnasium.Env[Observation, np.ndarray]):
     @property
     def versions(self) -> dict[str, str]:
         """What decides the numbers: simulator, task suite and this package."""
-        return {"gymnasium": package_version("gymnasium"), "sims": package_version("unified")}
+        return {"gymnasium": package_version("gymnasium"), "sims": package_version("unified-world-action")}
 
     @property
     def elapsed_steps(self) -> int:

@@ -15,5 +15,5 @@ def optional_package(module: str, needed_for: str, distribution: str, extra: str
     except ImportError as error:
         raise ModuleNotFoundError(
             f"{needed_for} needs the package {distribution}, which cannot be imported ({error}); install it with "
-            f"`pip install 'unified[{extra}]'` (in a checkout: `.venv/bin/pip install -e '.[{extra}]'`)."
+            f"`pip install {distribution}` (in a checkout: `.venv/bin/pip install -e '.[{extra}]'`)."
         ) from error

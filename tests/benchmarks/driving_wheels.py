@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the comparison with the published models goes")
     args = parser.parse_args()
     if args.json and not steady_turns.is_installed():
-        parser.error("--json needs the published models: pip install 'unified[oracles]'")
+        parser.error("--json needs the published models: pip install -e '.[oracles]'")
     if not args.json:
         print_wheels()
     if not steady_turns.is_installed():

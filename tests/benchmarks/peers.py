@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,17 @@ def train_step(network: nn.Module, loss: Callable[[], Tensor], bf16: bool) -> Ca
     return step
 
 
+def check_packages() -> None:
+    """Say what is missing before anything is built.
+
+    Raises:
+        SystemExit: naming the packages and how they are installed.
+    """
+    missing = [name for name in ("accelerate", "diffusers", "tokenizers", "transformers") if not find_spec(name)]
+    if missing:
+        sys.exit(f"This needs {', '.join(missing)}: `.venv/bin/pip install -e '.[peers]'`.")
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,6 +190,7 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    check_packages()
     logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
     clock = time.process_time if args.threads == 1 else time.perf_counter

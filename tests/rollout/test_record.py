@@ -318,6 +318,7 @@ def test_noise_has_the_standard_deviation_that_was_asked_for() -> None:
     ("changes", "words"),
     [
         ({"env_ids": ("sims:MetaWorld-reech-v3",)}, "Did you mean 'sims:MetaWorld-reach-v3'"),
+        ({"env_ids": ("MetaWorld-reach-v3",)}, "Did you mean 'sims:MetaWorld-reach-v3'"),
         ({"env_ids": ("nowhere:Reach-v3",)}, "no package 'nowhere'"),
         ({"env_ids": (REACH, REACH)}, "each once"),
         ({"episodes": 0}, "at least 1, got 0"),

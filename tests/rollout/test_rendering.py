@@ -34,7 +34,16 @@ def run_choice(repository: Path, **extra: str) -> subprocess.CompletedProcess[st
 def test_what_the_user_asks_for_comes_first() -> None:
     assert choose_rendering({"UNIFIED_RENDERER": "raycast", "MUJOCO_GL": "egl"}).backend == "raycast"
     assert choose_rendering({"MUJOCO_GL": "off"}).backend == "raycast"
-    assert choose_rendering({"MUJOCO_GL": "osmesa"}).backend == "osmesa"
+
+
+@pytest.mark.parametrize("gl", ["osmesa", "glfw"])
+def test_a_wish_that_cannot_be_met_here_is_named_with_its_reason(gl: str) -> None:
+    rendering = choose_rendering({"MUJOCO_GL": gl})
+    if rendering.backend != gl:
+        assert rendering.backend == choose_rendering({}).backend
+        assert f"MUJOCO_GL={gl} does not work here and is ignored: " in rendering.detail
+    if gl == "glfw":
+        assert "neither DISPLAY nor WAYLAND_DISPLAY is set" in rendering.detail
 
 
 def test_a_meaningless_wish_is_named_and_passed_over() -> None:

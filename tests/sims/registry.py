@@ -49,7 +49,7 @@ def long_parameters(*families: str) -> list[Any]:
 
 def _marks(env_id: str) -> list[pytest.MarkDecorator]:
     missing = [name for name in NEEDS.get(_family(env_id), ()) if importlib.util.find_spec(name) is None]
-    absent = [pytest.mark.skip(reason=f"needs {', '.join(missing)}: pip install 'unified[worlds]'")] if missing else []
+    absent = [pytest.mark.skip(reason=f"needs {', '.join(missing)}: pip install -e '.[worlds]'")] if missing else []
     return absent + ([] if env_id in FAST else [pytest.mark.slow])
 
 

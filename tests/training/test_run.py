@@ -200,6 +200,8 @@ def test_a_misspelt_key_is_answered_with_the_right_one_and_the_file(
     ("arguments", "complaint"),
     [
         (["--data.batch_siz", "3"], "Did you mean 'batch_size'"),
+        (["--data.root", "x"], "it belongs into each block of data.sources: --data.sources '[{root: ...}]'"),
+        (["--model.optimizer.lr", "0.1"], "model.optimizer names no class: add `class_path:`, one of AdamW, Muon"),
         (["--data.batch_size", "many"], "batch_size"),
         (["--trainer.max_steps", "fast"], "trainer.max_steps': Expected int. Got value: fast"),
         (["--model.schedule.flat", "late"], "flat"),

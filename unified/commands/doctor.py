@@ -39,8 +39,8 @@ PACKAGES = (
     "tensorboard",
 )
 OPTIONAL = {
-    "diffusers": "pretrained autoencoders: `pip install 'unified[autoencoders]'`",
-    "transformers": "pretrained text encoders: `pip install 'unified[text]'`",
+    "diffusers": "pretrained autoencoders: `pip install 'diffusers>=0.38'`",
+    "transformers": "pretrained text encoders: `pip install 'transformers>=5.4'`",
 }
 DISK_NEEDED_GB = 5
 MEMORY_NEEDED_GB = 4

@@ -156,6 +156,7 @@ class WindowDataModule(pl.LightningDataModule):
             )
         self.batch_size, self.num_workers, self.holdout, self.seed = batch_size, num_workers, holdout, seed
         self.steps_per_epoch, self.val_batches = steps_per_epoch, val_batches
+        self.roots = [source.root for source in sources]
         self._recordings = [open_recording(source) for source in sources]
         self.spec = _make_spec(
             self._recordings,

@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import unified
 from unified.atomic import write_text
 from unified.errors import UserError
 from unified.judging.intervals import clopper_pearson, mean_interval, weighted_mean_interval, wilson
@@ -40,7 +41,7 @@ from unified.judging.intervals import clopper_pearson, mean_interval, weighted_m
 SCHEMA_VERSION = 1
 INTERVALS = {"wilson": wilson, "clopper-pearson": clopper_pearson}
 _OF_THE_POLICY = ("decisions", "decision_ms")  # no scores of what was done
-_PACKAGES = ("unified", "torch", "numpy", "gymnasium", "mujoco", "metaworld", "lerobot", "pytorch-lightning")
+_PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "metaworld", "lerobot", "pytorch-lightning")
 
 
 @dataclass
@@ -193,7 +194,7 @@ def check_results(values: Any, where: str) -> None:
 
 def provenance(command: str | None = None) -> dict[str, Any]:
     """What is needed to make the numbers again: git_commit, versions, command, machine."""
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "unified": unified.__version__}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -95,8 +95,10 @@ class HuggingFaceTextEncoder(nn.Module):
 
     def __init__(self, dim: int, name_or_path: str, num_tokens: int = 1):
         super().__init__()
-        from transformers import AutoModel, AutoTokenizer  # pyright: ignore[reportMissingImports]  # heavy, an extra
-
+        try:
+            from transformers import AutoModel, AutoTokenizer  # pyright: ignore[reportMissingImports]  # heavy, an extra
+        except ImportError as error:
+            raise UserError("Pretrained text encoders need a package: `pip install 'transformers>=5.4'`.") from error
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(name_or_path)
             model = AutoModel.from_pretrained(name_or_path)

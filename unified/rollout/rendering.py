@@ -20,6 +20,11 @@ MUJOCO_VARIABLE = "MUJOCO_GL"
 GL_OFF = "disable"
 _OFF_VALUES = ("disable", "disabled", "off", "false", "0")
 _PROBE_SECONDS = 20.0
+_DRAW = """
+import mujoco
+mujoco.GLContext(8, 8).make_current()
+mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), 150)
+"""
 
 INSTALL_EGL = (
     "`apt-get install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri` (Debian, Ubuntu) or "
@@ -67,9 +72,12 @@ def choose_rendering(environment: Mapping[str, str] | None = None) -> Rendering:
     asked_gl = environment.get(MUJOCO_VARIABLE, "").strip().lower()
     if environment.get(RENDERER_VARIABLE) == "raycast" or asked_gl in _OFF_VALUES:
         return Rendering("raycast", f"asked for by {RENDERER_VARIABLE} or {MUJOCO_VARIABLE}")
-    if asked_gl in ("osmesa", "glfw"):
-        return Rendering(asked_gl, f"asked for by {MUJOCO_VARIABLE}")
     note = "" if asked_gl in ("", "egl") else f" ({MUJOCO_VARIABLE}={asked_gl} means nothing to MuJoCo and is ignored)"
+    if asked_gl in ("osmesa", "glfw"):
+        reason = probe_context(asked_gl, environment)
+        if reason is None:
+            return Rendering(asked_gl, f"asked for by {MUJOCO_VARIABLE}")
+        note = f" ({MUJOCO_VARIABLE}={asked_gl} does not work here and is ignored: {reason})"
     found = probe_egl()
     if "error" in found:
         return Rendering("raycast", f"EGL does not work here, {found['error']}{note}", INSTALL_EGL)
@@ -120,6 +128,19 @@ def probe_egl() -> dict[str, Any]:
     if done.returncode != 0 or not done.stdout.strip():
         return {"error": f"its driver crashed (status {done.returncode})"}
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def probe_context(gl: str, environment: Mapping[str, str]) -> str | None:
+    """Why MuJoCo cannot draw with "osmesa" or "glfw" here; None if it can. In a process of its own, like EGL."""
+    if gl == "glfw" and not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
+        return "it needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set"
+    command = [sys.executable, "-c", _DRAW]
+    values = {**os.environ, **environment, MUJOCO_VARIABLE: gl}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=values, timeout=_PROBE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it did not answer in {_PROBE_SECONDS:.0f} s"
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
 
 
 def _open_context() -> str:

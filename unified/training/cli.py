@@ -27,7 +27,8 @@ options:
   --run_dir DIR            where everything goes (default: runs/NAME of the first config, NAME-2, ...)
   --ckpt_path FILE|last    checkpoint to continue from (fit) or to judge (the others)
   --seed N                 of data, model and training
-  --model.KEY VALUE        a task's options, for example --model.network.depth 9 --model.optimizer.lr 0.01
+  --model.KEY VALUE        a task's options, for example --model.network.depth 9, or
+                           --model.optimizer Muon --model.optimizer.lr 0.01
   --data.KEY VALUE         data, for example --data.batch_size 256
   --trainer.KEY VALUE      Lightning's Trainer, for example --trainer.max_steps 1000 --trainer.max_time 00:00:10:00
   --checkpoints.KEY VALUE  every_n_steps, keep, export; also --ema.decay, --films.every_n_validations

@@ -67,8 +67,9 @@ def _check_value(options: Options, annotation: Any, value: Any, path: str) -> No
             _check_class(options, base, value, path)
         elif plain is not None:
             _check_names(options, value, {f.name: f.type for f in dataclasses.fields(plain)}, path, _hints(plain))
-        elif base is not None and value and set(value) <= set(SPECIAL):
-            raise UsageError(f"{options.where(path)}{path} names no class: add `class_path:`.")
+        elif base is not None and value and (set(value) <= set(SPECIAL) or not parameters_of(base)):
+            known = ", ".join(sorted(cls.__name__ for cls in _subclasses(base) if cls is not base))
+            raise UsageError(f"{options.where(path)}{typed(path)} names no class: add `class_path:`, one of {known}.")
         elif base is not None:
             _check_names(options, value, parameters_of(base), path, parameters_of(base))
         else:
@@ -101,14 +102,34 @@ def _check_names(
 ) -> None:
     for key, value in values.items():
         if key not in known:
-            raise _unknown(options, "option", str(key), f"{path}.{key}", known)
+            raise _unknown(options, "option", str(key), f"{path}.{key}", known, _inner(str(key), types))
         _check_value(options, types.get(key, Any), value, f"{path}.{key}")
 
 
-def _unknown(options: Options, kind: str, name: str, path: str, known: Iterable[str]) -> UsageError:
-    inside = path.rpartition(".")[0]
+def _unknown(
+    options: Options, kind: str, name: str, path: str, known: Iterable[str], inner: str | None = None
+) -> UsageError:
+    inside = typed(path).rpartition(".")[0]
     kind = f"{kind} in {inside}:" if inside else kind
+    if inner is not None:
+        hint = f"it belongs into each block of {inside}.{inner}: --{inside}.{inner} '[{{{name}: ...}}]'."
+        return UsageError(f"{options.where(path)}Unknown {kind} {name!r}; {hint}")
     return UsageError(f"{options.where(path)}{unknown_name(kind, name, known)}")
+
+
+def typed(path: str) -> str:
+    """A key as people type it."""
+    return path.replace(".init_args", "")
+
+
+def _inner(name: str, types: Mapping[str, Any]) -> str | None:
+    """The option whose list of blocks has a key of that name."""
+    for key, annotation in types.items():
+        items = [item for choice in _alternatives(annotation) for item in get_args(choice)]
+        blocks = [item for item in items if dataclasses.is_dataclass(item)]
+        if any(field.name == name for block in blocks for field in dataclasses.fields(block)):
+            return key
+    return None
 
 
 def _alternatives(annotation: Any) -> list[Any]:

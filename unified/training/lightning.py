@@ -4,6 +4,7 @@ import importlib
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -183,9 +184,11 @@ class UnifiedCLI(LightningCLI):
         self._write_metrics("fit")
         self._say(f"trained {self.trainer.global_step} steps; watch: tensorboard --logdir {self.folder}")
         if (self.folder / "pretrained").is_dir():
-            self._say(
-                f"model: {self.folder / 'pretrained'}; next: unified evaluate --policy {self.folder / 'pretrained'}"
-            )
+            model, data = str(self.folder / "pretrained"), self.datamodule
+            self._say(f"model: {model}")
+            if getattr(data, "val_windows", None) is not None:
+                words = ["--policy", model, *(word for root in data.roots for word in ("--data", root))]
+                self._say(f"next: unified evaluate {shlex.join(words)}")
 
     def after_validate(self) -> None:
         self._write_metrics("validate")

@@ -179,7 +179,7 @@ for name in ("Highway-racetrack-v0", "Box2D-CarRacing-v0"):
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert [word in done.stdout for word in ("highway-env", "box2d", "pip install 'unified[worlds]'")] == [True] * 3
+    assert [word in done.stdout for word in ("highway-env", "box2d", "pip install -e '.[worlds]'")] == [True] * 3
 
 
 def test_gymnasium_knows_them_by_name():

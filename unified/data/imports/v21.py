@@ -79,7 +79,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     if path.is_file():
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
             if line.strip():
                 try:
                     rows.append(json.loads(line))

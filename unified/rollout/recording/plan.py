@@ -62,6 +62,9 @@ class Plan:
         return {key: value for key, value in plain.items() if key != "stop_seed"}
 
 
+_WORLDS = "sims"  # where an id without a package is looked for
+
+
 def find_environments(env_ids: Sequence[str]) -> None:
     """Refuse ids that no package registers.
 
@@ -75,10 +78,13 @@ def find_environments(env_ids: Sequence[str]) -> None:
                 importlib.import_module(module)
             except ImportError as error:
                 raise UserError(f"Environment {env_id!r}: there is no package {module!r} ({error}).") from error
-        if name not in gymnasium.registry:
-            known = [key for key, spec in gymnasium.registry.items() if str(spec.entry_point).startswith(module)]
-            prefix = f"{module}:" if module else ""
-            raise unknown_name("environment", env_id, [prefix + key for key in known])
+        ours = module or _WORLDS
+        found = gymnasium.registry.get(name)
+        # A worker knows ours only by their full id, though this process may have imported them.
+        if found is None or (not module and str(found.entry_point).startswith(f"{ours}.")):
+            importlib.import_module(ours)
+            known = [key for key, spec in gymnasium.registry.items() if str(spec.entry_point).startswith(f"{ours}.")]
+            raise unknown_name("environment", env_id, [f"{ours}:{key}" for key in known])
 
 
 def check_plan(plan: Plan, workers: int) -> None:
