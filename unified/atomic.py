@@ -1,11 +1,13 @@
 """Files and folders that appear whole or not at all."""
 
+import ctypes
 import errno
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unified.errors import UserError
@@ -14,6 +16,8 @@ from unified.errors import UserError
 @contextmanager
 def atomic_path(path: Path | str) -> Generator[Path]:
     """Give a temporary name beside `path` to write to; on success it replaces `path`, on any error it is removed.
+
+    A folder replaces an older one as a whole, and at no moment is there none.
 
     Raises:
         UserError: if the disk is full, naming the path.
@@ -24,9 +28,12 @@ def atomic_path(path: Path | str) -> Generator[Path]:
     candidate = temporary / path.name
     try:
         yield candidate
-        if candidate.is_file():
-            flush(candidate)
-        os.replace(candidate, path)
+        for written in [candidate, *candidate.rglob("*")]:
+            flush(written)
+        if candidate.is_dir() and path.is_dir() and not path.is_symlink():
+            _exchange(candidate, path)
+        else:
+            os.replace(candidate, path)
         flush(path.parent)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -38,6 +45,30 @@ def atomic_path(path: Path | str) -> Generator[Path]:
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Let two folders change places in one step; where the system cannot, in two renames."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux; Python does not offer it
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if rename is not None and rename(here, os.fsencode(new), here, os.fsencode(old), exchange) == 0:
+        return
+    previous = new.with_name("previous")
+    os.rename(old, previous)
+    try:
+        os.rename(new, old)
+    except BaseException:
+        os.rename(previous, old)
+        raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what an `atomic_path(path)` that was killed left beside a file, and nothing else of a similar name."""
+    for folder in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        if folder.is_dir() and not folder.is_symlink():
+            with suppress(OSError):  # it holds something else, too
+                (folder / path.name).unlink(missing_ok=True)
+                folder.rmdir()
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -99,6 +99,26 @@ def test_a_changed_source_is_decoded_anew_and_the_old_cache_goes(root: Path):
     np.testing.assert_allclose(after.action[7:19], before.action[7:19] + 1, rtol=1e-6)
 
 
+def test_only_old_caches_are_removed_and_none_of_another_data_set(root: Path, tmp_path: Path):
+    mine, elsewhere = root / ".cache" / "unified" / "notes", tmp_path / "elsewhere"
+    mine.mkdir(parents=True)
+    open_cache(root)
+    (root / ".cache").rename(elsewhere)  # one folder for the caches of several data sets
+    other = elsewhere / "unified" / ("0" * 16 + "-" + "1" * 16)
+    other.mkdir()
+    (root / ".cache").symlink_to(elsewhere)
+    shutil.rmtree(next(path for path in caches(root) if path not in (mine, other) and path.name != other.name))
+    open_cache(root)
+    assert other.is_dir()
+    (root / ".cache").unlink()
+    elsewhere.rename(root / ".cache")
+    other, mine = (root / ".cache" / "unified" / path.name for path in (other, mine))
+    shutil.rmtree(next(path for path in caches(root) if path.name not in (mine.name, other.name)))
+    open_cache(root)
+    assert mine.is_dir(), "somebody else's folder"
+    assert not other.is_dir(), "a cache of a content that is no longer there"
+
+
 def test_a_copy_with_other_times_keeps_its_cache(root: Path):
     folder = open_cache(root).folder
     inode = (folder / "manifest.json").stat().st_ino

@@ -358,6 +358,17 @@ def test_a_recording_is_not_mixed_with_another(recorded: Path, tmp_path: Path) -
     assert digests(recorded) == before
 
 
+@pytest.mark.parametrize("change", [{"env_id": "sims:Other-v0"}, {"seed": "x"}, {"seed": None}])
+def test_notes_that_are_not_of_this_recording_are_refused(recorded: Path, tmp_path: Path, change: Any) -> None:
+    root = tmp_path / "set"
+    shutil.copytree(recorded, root)
+    said = provenance(root)
+    said["episodes"][2] |= change
+    (root / layout.PROVENANCE).write_text(json.dumps(said))
+    with pytest.raises(UserError, match=r"unified\.json: episode 2 is .*not one of this recording"):
+        record(a_plan(episodes=3), root, resume=True)
+
+
 def test_the_command_records_and_summarises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--episodes", "1", "--cameras", "corner2", "--image-size", "32", "--seed", "5", "--workers", "1"]
     assert main(["record", "--env", DRAWER, "--output", str(tmp_path / "set"), *options]) == 0

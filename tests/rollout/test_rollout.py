@@ -119,19 +119,53 @@ def test_no_worker_is_left_behind_when_the_program_is_stopped(tmp_path, reposito
         wait_until_gone(worker)
 
 
+BUSY = """
+import multiprocessing, threading
+from unified.rollout.episodes import Episode
+from unified.rollout.rollout import run_episodes
+
+def tell():
+    while not (children := multiprocessing.active_children()):
+        pass
+    print(children[0].pid, flush=True)
+
+if __name__ == "__main__":
+    threading.Thread(target=tell, daemon=True).start()
+    endless = Episode("sims:Screen-ClickIcon-v0", 0, {"max_env_steps": 10**7})
+    run_episodes([endless], "hold", num_workers=1, max_env_steps=10**7)
+"""
+
+
+def test_a_worker_in_the_middle_of_an_episode_ends_with_its_parent(tmp_path, repository):
+    import psutil
+
+    script = tmp_path / "script.py"
+    script.write_text(BUSY)
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        worker = psutil.Process(int(process.stdout.readline()))
+        while worker.cpu_times().user < 3:  # it has imported its world and steps it
+            assert process.poll() is None
+            os.sched_yield()
+        process.kill()
+        process.wait()
+    wait_until_gone(worker.pid, seconds=5)
+
+
 def is_blocked(number: signal.Signals, pid: int) -> bool:
     """Whether a process has been told to hold a signal back, from the system's own table."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return bool(int(fields["SigBlk"], 16) >> (number - 1) & 1)
 
 
-def wait_until_gone(pid: int) -> None:
+def wait_until_gone(pid: int, seconds: int = 30) -> None:
     import psutil
 
     try:
         process = psutil.Process(pid)
         if process.status() != psutil.STATUS_ZOMBIE:
-            process.wait(timeout=30)
+            process.wait(timeout=seconds)
     except psutil.NoSuchProcess:
         pass
 

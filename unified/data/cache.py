@@ -8,6 +8,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ from unified.errors import DataError
 
 CACHE_VERSION = 1
 _MANIFEST = "manifest.json"
+_OWN_NAME = re.compile(r"\.?[0-9a-f]{16}-[0-9a-f]{16}(\.\w{8})?")
 
 
 class Cache:
@@ -148,9 +150,15 @@ def _locked(path: Path, root: Path) -> Generator[None]:
 
 
 def _clear(base: Path, folder: Path) -> None:
-    """Remove what builders that were killed left behind, and caches of a content that the data set no longer has."""
+    """Remove what builders that were killed left behind, and caches of a content that the data set no longer has.
+
+    Only names that `open` gives; in a folder that is a link there may be those of other data sets.
+    """
+    if base.is_symlink() or base.parent.is_symlink():
+        return
     for path in base.iterdir():
-        if path.is_dir() and (path == folder or path.name.split("-")[0] != folder.name.split("-")[0]):
+        is_ours = _OWN_NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        if is_ours and (path == folder or path.name.split("-")[0] != folder.name.split("-")[0]):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -12,7 +12,6 @@ Nothing is ever unpickled, and a folder appears whole or not at all.
 import dataclasses
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +59,6 @@ def save(model: "unified.model.model.UnifiedModel", folder: Path, card: str | No
         (temporary / CARD).write_text(card or default_card(model), encoding="utf-8")
         hashes = {name: _sha256(temporary / name) for name in (WEIGHTS, STATS, CONFIG)}
         (temporary / MANIFEST).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():  # a folder cannot be renamed over another one
-            shutil.move(folder, temporary.parent / "previous")
     return folder
 
 

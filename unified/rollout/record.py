@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unified.data.lerobot3.writer import EpisodeWriter
-from unified.errors import UserError
+from unified.data.lerobot3.layout import PROVENANCE
+from unified.data.lerobot3.writer import EpisodeWriter, read_provenance
+from unified.errors import DataError, UserError
 from unified.rollout.builtin import is_builtin
 from unified.rollout.episodes import Description, Episode, Finished, Recorded
 from unified.rollout.recording.plan import Plan, check_plan
@@ -189,17 +190,22 @@ class _Recording:
         self.progress.frames = self.writer.num_frames
 
     def _take_over_saved(self) -> None:
-        for details in self.writer.episodes:
-            task = self.tasks[details["env_id"]]
+        for number, details in enumerate(self.writer.episodes):
+            try:
+                task, seed, success = self.tasks[details["env_id"]], int(details["seed"]), bool(details["success"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{self.writer.root}/{PROVENANCE}: episode {number} is {details!r}, not one of this recording."
+                ) from error
             task.saved = task.promised = task.saved + 1
-            task.failures += details["seed"] - task.cursor  # seeds that were tried and are not here
-            task.cursor = task.next_seed = details["seed"] + 1
-            self._count_saved(details["success"])
+            task.failures += seed - task.cursor  # seeds that were tried and are not here
+            task.cursor = task.next_seed = seed + 1
+            self._count_saved(success)
         self.progress.discarded = {env_id: task.failures for env_id, task in self.tasks.items() if task.failures}
 
     def _check_fits(self, description: Description) -> None:
         """All environments of a dataset are alike, and it is continued with the simulator that began it."""
-        stored = self.writer.provenance["versions"]
+        stored = self.writer.provenance.get("versions") or {}
         if description.versions != stored:
             differing = {name: (stored.get(name), now) for name, now in description.versions.items()}
             text = ", ".join(f"{name} {old} then, {now} now" for name, (old, now) in differing.items() if old != now)
@@ -214,9 +220,8 @@ class _Recording:
 
 
 def _check_same_plan(plan: Plan, root: Path) -> None:
-    with EpisodeWriter.open(root) as writer:
-        before, now = writer.provenance.get("plan"), plan.to_dict()
-    if before is None:
+    before, now = read_provenance(root).get("plan"), plan.to_dict()
+    if not isinstance(before, dict) or not isinstance(before.get("rules"), dict):
         raise UserError(f"{root} was not made by `unified record`; it cannot be resumed.")
     flat_before, flat_now = before | before["rules"], now | now["rules"]
     for key, value in flat_now.items():
@@ -225,7 +230,7 @@ def _check_same_plan(plan: Plan, root: Path) -> None:
                 f"{root} was recorded with {key} {flat_before.get(key)}, now it is {value}; "
                 "resume with the same settings, or choose another --output."
             )
-    if plan.episodes < before["episodes"]:
+    if plan.episodes < before.get("episodes", 0):
         raise UserError(
             f"{root} was planned with {before['episodes']} episodes a task; --episodes {plan.episodes} is less."
         )

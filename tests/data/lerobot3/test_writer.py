@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import unified.data.lerobot3.writer as writer_module
 from tests.data.recordings import record
 from unified.data.lerobot3 import layout
 from unified.data.lerobot3.episode_stats import fold_stats, image_stats, vector_stats
@@ -229,6 +231,197 @@ def test_a_full_disk_loses_no_saved_episode(tmp_path: Path, repository: Path) ->
     assert counts == f"{[saved] * 5} {{6}}"
 
 
+def a_set(root: Path, count: int = 2) -> Path:
+    with EpisodeWriter.create(root, 10, FEATURES, "toy") as writer:
+        for number in range(count):
+            writer.save_episode(an_episode(number, LENGTHS[number]), task_of(number), {"number": number})
+    return root
+
+
+INTERRUPT = """
+import os, signal, sys
+from unified.data.lerobot3.writer import EpisodeWriter
+from tests.data.lerobot3.test_writer import LENGTHS, an_episode, task_of
+def interrupt(frame, event, _):
+    # The first line after info.json took its new name.
+    if event == "line" and frame.f_code.co_name == "atomic_path" and armed[0] == 2:
+        armed[0] = 0
+        os.kill(os.getpid(), signal.SIGINT)
+    return interrupt
+armed = [0]
+def count(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith("meta/info.json"):
+        armed[0] = 2
+sys.addaudithook(count)
+writer = EpisodeWriter.open(sys.argv[1])
+episode = an_episode(2, LENGTHS[2])
+sys.settrace(interrupt)
+try:
+    writer.save_episode(episode, task_of(2), {"number": 2})
+except KeyboardInterrupt:
+    sys.settrace(None)
+    print(writer.num_episodes, writer.num_frames)
+    writer.save_episode(an_episode(3, LENGTHS[3]), task_of(3), {"number": 3})
+"""
+
+
+def test_a_signal_after_the_new_count_stands_loses_no_file_of_the_episode(
+    tmp_path: Path, whole: Path, repository: Path
+) -> None:
+    root = a_set(tmp_path / "set")
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    command = [sys.executable, "-c", INTERRUPT, str(root)]
+    child = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.split() == ["3", str(sum(LENGTHS[:3]))], "the exception came, and the episode is saved"
+    check_episodes(root, 4)
+    EpisodeWriter.open(root).finish()
+    assert digests(root) == digests(whole)
+
+
+def test_an_episode_that_is_not_saved_leaves_no_trace(tmp_path: Path, whole: Path) -> None:
+    root = a_set(tmp_path / "set")
+    before = digests(root)
+    with EpisodeWriter.open(root) as writer:
+        (root / "meta" / "info.json").rename(tmp_path / "info.json")  # a folder in its place cannot be replaced
+        (root / "meta" / "info.json").mkdir()
+        (root / "meta" / "info.json" / "x").touch()
+        with pytest.raises(UserError, match=r"info\.json"):
+            writer.save_episode(an_episode(2, LENGTHS[2]), "a task of its own")
+    shutil.rmtree(root / "meta" / "info.json")
+    (tmp_path / "info.json").rename(root / "meta" / "info.json")
+    EpisodeWriter.open(root).finish()
+    assert {name: value for name, value in digests(root).items() if "tasks" not in name} == {
+        name: value for name, value in before.items() if "tasks" not in name
+    }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "videos/observation.images.top/chunk-000/file-000.mp4",
+        "data/chunk-000/file-001.parquet",
+        "meta/episodes/chunk-000/file-001.parquet",
+        "meta/tasks.parquet",
+    ],
+)
+def test_a_dataset_that_counts_what_is_not_there_is_not_continued(tmp_path: Path, path: str) -> None:
+    root = a_set(tmp_path / "set")
+    (root / path).unlink()
+    before = digests(root)
+    with pytest.raises(DataError, match=f"counts 2 episodes, but {re.escape(path)}"):
+        EpisodeWriter.open(root)
+    assert digests(root) == before
+    (tmp_path / "set" / path).write_bytes(b"")
+    with pytest.raises(DataError, match=re.escape(path)) if "parquet" in path and "data" not in path else nullcontext():
+        EpisodeWriter.open(root).finish()
+
+
+def test_notes_that_are_shorter_than_the_count_are_refused(tmp_path: Path) -> None:
+    root = a_set(tmp_path / "set")
+    said = json.loads((root / layout.PROVENANCE).read_text())
+    (root / layout.PROVENANCE).write_text(json.dumps({**said, "episodes": said["episodes"][:1]}))
+    with pytest.raises(DataError, match=r"counts 2 episodes, but meta/unified\.json holds 1"):
+        EpisodeWriter.open(root)
+
+
+def test_only_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    root = a_set(tmp_path / "set")
+    left = [root / "meta" / ".info.json.abcd_123" / "info.json", root / ".unfinished" / "0123" / "000001" / "x.mp4"]
+    left += [root / "data" / "chunk-000" / ".file-002.parquet.abcd1234" / "file-002.parquet"]
+    kept = [root / "meta" / ".git" / "HEAD", root / "meta" / ".notes", root / "data" / "chunk-000" / ".keep" / "mine"]
+    kept += [root / "meta" / ".info.json.backup_1" / "mine.txt", root / ".hidden" / "x", root / "videos" / ".x" / "y"]
+    for path in (*left, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    EpisodeWriter.open(root).finish()
+    assert not any(path.exists() or path.parent.exists() for path in left[:1] + left[2:])
+    assert not (root / ".unfinished").exists()
+    assert all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("name", ["meta", "data", "videos", "videos/observation.images.top", "data/chunk-000"])
+def test_nothing_is_removed_or_written_through_a_link(tmp_path: Path, name: str) -> None:
+    longer, root = a_set(tmp_path / "longer", 3), a_set(tmp_path / "set", 2)
+    (longer / name / ".hidden").mkdir()
+    (longer / name / ".hidden" / "mine").touch()
+    shutil.rmtree(root / name)
+    (root / name).symlink_to(longer / name)
+    before = digests(longer)
+    with pytest.raises(DataError, match="is a link"):
+        EpisodeWriter.open(root)
+    assert digests(longer) == before
+
+
+def test_a_link_in_the_place_of_the_scratch_folder_is_left_alone(tmp_path: Path) -> None:
+    root, other = a_set(tmp_path / "set"), tmp_path / "other"
+    other.mkdir()
+    (other / "mine").touch()
+    (root / ".unfinished").symlink_to(other)
+    with pytest.raises(DataError, match=r"\.unfinished is a link"):
+        EpisodeWriter.open(root)
+    assert (other / "mine").exists()
+
+
+@pytest.mark.parametrize("key", ["../../other/videos/observation.images.top", "..", "/tmp/x", "", ".hidden", "a\\b"])
+def test_a_feature_that_names_another_folder_is_refused_on_opening(tmp_path: Path, key: str) -> None:
+    root, other = a_set(tmp_path / "set"), a_set(tmp_path / "other", 3)
+    info = json.loads((root / layout.INFO).read_text())
+    info["features"][key] = info["features"].pop("observation.images.top")
+    (root / layout.INFO).write_text(json.dumps(info))
+    before = digests(other)
+    with pytest.raises(UserError, match=re.escape(f"Feature {key!r}")):
+        EpisodeWriter.open(root)
+    assert digests(other) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (layout.INFO, "{"),
+        (layout.INFO, "[]"),
+        (layout.INFO, '{"features": [], "total_episodes": 0}'),
+        (layout.INFO, '{"features": {"a": 3}, "fps": 10, "total_episodes": 0, "total_frames": 0, "total_tasks": 0}'),
+        (layout.INFO, '{"features": {}, "fps": 10, "total_episodes": -1, "total_frames": 0, "total_tasks": 0}'),
+        (layout.INFO, "\xff"),
+        (layout.PROVENANCE, '{"episodes": 4}'),
+        (layout.PROVENANCE, "null"),
+    ],
+)
+def test_damaged_metadata_is_named_and_left_alone(tmp_path: Path, file: str, text: str) -> None:
+    root = a_set(tmp_path / "set")
+    (root / file).write_bytes(text.encode("latin-1"))
+    before = digests(root)
+    with pytest.raises(UserError, match=r"info\.json|unified\.json"):
+        EpisodeWriter.open(root)
+    assert digests(root) == before
+
+
+def test_what_was_counted_meanwhile_is_not_taken_for_unsaved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = a_set(tmp_path / "set", 1)
+    take_lock = writer_module._lock
+
+    def after_another_process(folder: Path) -> int:
+        monkeypatch.setattr(writer_module, "_lock", take_lock)
+        with EpisodeWriter.open(folder) as other:
+            other.save_episode(an_episode(1, LENGTHS[1]), task_of(1), {"number": 1})
+        return take_lock(folder)
+
+    monkeypatch.setattr(writer_module, "_lock", after_another_process)
+    with EpisodeWriter.open(root) as writer:
+        assert writer.num_episodes == 2
+    check_episodes(root, 2)
+
+
+def test_two_writers_scratch_names_differ(tmp_path: Path) -> None:
+    root = a_set(tmp_path / "set")
+    scratches = set()
+    for _ in range(2):
+        with EpisodeWriter.open(root) as writer:
+            scratches.add(writer.scratch)
+    assert len(scratches) == 2
+
+
 def test_the_same_episodes_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         record(tmp_path / name)
@@ -271,6 +464,7 @@ def test_an_episode_that_is_not_what_the_features_say_is_refused(
     ("name", "feature"),
     [
         ("a/b", {"dtype": "float32", "shape": (1,)}),
+        ("..", {"dtype": "float32", "shape": (1,)}),
         ("timestamp", {"dtype": "float32", "shape": (1,)}),
         ("depth", {"dtype": "video", "shape": (16, 16, 1)}),
         ("grid", {"dtype": "float32", "shape": (2, 2)}),

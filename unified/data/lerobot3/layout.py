@@ -1,6 +1,7 @@
 """LeRobot v3.0 on disk: where files lie, which columns they have, how an episode is checked before it is written."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,22 +48,30 @@ def place(template: str, episode: int, **names: str) -> str:
     return template.format(chunk_index=chunk, file_index=file, **names)
 
 
+def episode_files_of(episode: int, features: Features) -> list[str]:
+    """Paths of everything that belongs to one episode alone, relative to the dataset."""
+    films = [place(VIDEO_PATH, episode, video_key=key) for key in video_keys(features)]
+    return [*films, place(EPISODES_PATH, episode), place(DATA_PATH, episode)]
+
+
 def check_features(features: Features) -> None:
-    """Refuse features that LeRobot could not read back.
+    """Refuse features that LeRobot could not read back, and names that are no single folder's.
 
     Raises:
         UserError: naming the feature and what is allowed.
     """
     for key, feature in features.items():
-        shape = tuple(feature.get("shape", ()))
-        if "/" in key or key in INDEX_FEATURES:
+        said = feature.get("shape")
+        shape = tuple(size for size in said if isinstance(size, int)) if isinstance(said, Sequence) else ()
+        if key in INDEX_FEATURES or not re.fullmatch(r"(?!\.)[^/\\\x00-\x1f]+", key):
             raise UserError(
-                f"Feature {key!r}: names must not contain '/' and not be one of {', '.join(INDEX_FEATURES)}."
+                f"Feature {key!r}: names must not be empty, begin with '.', hold '/' or '\\' or be one of "
+                f"{', '.join(INDEX_FEATURES)}."
             )
-        if feature["dtype"] == "video":
+        if feature.get("dtype") == "video":
             if len(shape) != 3 or shape[2] != 3:
                 raise UserError(f"Feature {key!r}: a film needs shape (height, width, 3), got {shape}.")
-        elif feature["dtype"] not in _DTYPES or len(shape) != 1 or shape[0] < 1:
+        elif feature.get("dtype") not in _DTYPES or len(shape) != 1 or shape[0] < 1:
             raise UserError(
                 f"Feature {key!r}: needs dtype video or {', '.join(_DTYPES)} and shape (n,), got {feature}."
             )
@@ -145,7 +154,8 @@ def stats_columns(stats: Mapping[str, Stats]) -> dict[str, Any]:
 def read_episode_stats(path: Path) -> dict[str, Stats]:
     """Statistics of the one episode of a table that `stats_columns` helped to write."""
     stats: dict[str, Stats] = {}
-    for name, value in pq.read_table(path).to_pylist()[0].items():
+    columns = [item for row in _rows(path)[:1] for item in row.items()]
+    for name, value in columns:
         if name.startswith("stats/"):
             key, statistic = name.removeprefix("stats/").rsplit("/", 1)
             stats.setdefault(key, {})[statistic] = np.array(value)
@@ -193,8 +203,14 @@ def read_tasks(path: Path) -> list[str]:
     """Instructions by task_index."""
     if not path.is_file():
         return []
-    rows = pq.read_table(path).to_pylist()
-    return [row["task"] for row in sorted(rows, key=lambda row: row["task_index"])]
+    return [row["task"] for row in sorted(_rows(path, "task", "task_index"), key=lambda row: row["task_index"])]
+
+
+def _rows(path: Path, *columns: str) -> list[dict[str, Any]]:
+    try:
+        return pq.read_table(path, columns=list(columns) or None).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
 
 
 def episode_files(root: Path) -> list[Path]:

@@ -3,16 +3,18 @@
 LeRobot's own writer keeps parquet files open until the end and loses every episode of a process that is killed. Here
 each episode has its own small files. They are written under hidden names and renamed; `meta/info.json`, which says how
 many episodes there are, is replaced last. LeRobot does not look past that number, and what an interrupted process left
-beyond it is removed when the dataset is opened for writing again. Nothing here imports torch or lerobot.
+beyond it is removed when the dataset is opened for writing again: names that are this module's own, and nothing that is
+reached through a link. Nothing here imports torch or lerobot.
 """
 
 import errno
 import fcntl
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unified.atomic import atomic_path, flush, write_text
+from unified.atomic import atomic_path, flush, remove_leftovers, write_text
 from unified.data.lerobot3 import layout
 from unified.data.lerobot3.episode_stats import Stats, fold_stats, image_stats, vector_stats
 from unified.data.lerobot3.mp4 import find_encoding, probe_mp4, write_mp4
-from unified.errors import UserError
+from unified.errors import DataError, UserError
 
 _SCRATCH = ".unfinished"
+_COUNTS = ("total_episodes", "total_frames", "total_tasks")
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,20 @@ class EpisodeWriter:
     One process at a time may write to a dataset; readers may come at any moment after the first saved episode.
     """
 
-    def __init__(self, root: Path, info: dict[str, Any], provenance: dict[str, Any], encoding: str) -> None:
+    def __init__(self, root: Path, encoding: str, is_new: bool = False) -> None:
         self.root = root
-        self.info = info
-        self.provenance = provenance
         self.encoding = encoding
+        self._scratch_name = secrets.token_hex(8)  # a worker that outlives its parent writes into no other's films
         self._lock: int | None = _lock(root)
-        self._tasks = layout.read_tasks(root / layout.TASKS)
-        self._totals: dict[str, Stats] = {}
+        try:
+            self.info, self.provenance = read_info(root), read_provenance(root)
+            self._tasks = layout.read_tasks(root / layout.TASKS)
+            self._totals: dict[str, Stats] = {}
+            if not is_new:
+                self._recover()
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     @classmethod
     def create(
@@ -118,7 +127,7 @@ class EpisodeWriter:
             (folder / "meta").mkdir(parents=True)
             (folder / layout.PROVENANCE).write_text(json.dumps(origin, indent=1), encoding="utf-8")
             (folder / layout.INFO).write_text(json.dumps(info, indent=4), encoding="utf-8")
-        return cls(root, info, origin, encoding)
+        return cls(root, encoding, is_new=True)
 
     @classmethod
     def open(cls, root: Path | str, encoding: str = "lossless") -> "EpisodeWriter":
@@ -126,17 +135,9 @@ class EpisodeWriter:
 
         Raises:
             UserError: if there is none, or another process is writing to it.
+            DataError: if a file of what is counted is missing or damaged, or a folder in it is a link.
         """
-        root = Path(root)
-        if not (root / layout.INFO).is_file() or not (root / layout.PROVENANCE).is_file():
-            raise UserError(
-                f"{root} holds no dataset made by `unified record` or `unified import`; nothing to continue."
-            )
-        info = json.loads((root / layout.INFO).read_text(encoding="utf-8"))
-        provenance = json.loads((root / layout.PROVENANCE).read_text(encoding="utf-8"))
-        writer = cls(root, info, provenance, encoding)
-        writer._recover()
-        return writer
+        return cls(Path(root), encoding)
 
     @property
     def num_episodes(self) -> int:
@@ -155,8 +156,8 @@ class EpisodeWriter:
 
     @property
     def scratch(self) -> Path:
-        """A folder on the dataset's disk for films of episodes that are not saved yet; LeRobot does not see it."""
-        return self.root / _SCRATCH
+        """A folder on the dataset's disk for films of episodes that are not saved yet, no other writer's."""
+        return self.root / _SCRATCH / self._scratch_name
 
     def save_episode(
         self, frames: Mapping[str, np.ndarray], task: str | Sequence[str], details: Mapping[str, Any] | None = None
@@ -187,21 +188,23 @@ class EpisodeWriter:
             raise ValueError(f"task must be one text or one a frame ({len(episode)}), got {len(tasks)}.")
         index = self.num_episodes
         known = self._tasks + [text for text in dict.fromkeys(tasks) if text not in self._tasks]
+        written: tuple[dict[str, Any], dict[str, Stats]] | None = None
         try:
             with _disk_full(self.root):
-                info, totals = self._write_episode(index, episode, tasks, known, dict(details or {}))
-                write_text(self.root / layout.INFO, json.dumps(info, indent=4))
-        except BaseException:
-            self.provenance["episodes"] = self.provenance["episodes"][:index]
-            self._remove_beyond(index)
-            raise
-        self._tasks, self.info, self._totals = known, info, totals
+                written = self._write_episode(index, episode, tasks, known, dict(details or {}))
+                write_text(self.root / layout.INFO, json.dumps(written[0], indent=4))
+        finally:
+            # A signal may come at any line, also when the new count is in its place already: what is stored decides.
+            if written is not None and read_info(self.root)["total_episodes"] > index:
+                self._tasks, (self.info, self._totals) = known, written
+            else:
+                self._roll_back(index)
         return index
 
     def finish(self) -> None:
         """Let go of the dataset; it is complete at any time, so there is nothing else to do."""
         if self._lock is not None:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            shutil.rmtree(self.root / _SCRATCH, ignore_errors=True)
             os.close(self._lock)
             self._lock = None
 
@@ -267,30 +270,105 @@ class EpisodeWriter:
 
     def _recover(self) -> None:
         """Make the folder hold exactly the episodes that info.json counts."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        for leftover in [*self.root.glob("*/.*"), *self.root.glob("*/chunk-*/.*"), *self.root.glob("*/*/chunk-*/.*")]:
-            shutil.rmtree(leftover, ignore_errors=True)
-        self._remove_beyond(self.num_episodes)
-        self._tasks = self._tasks[: self.info["total_tasks"]]
-        for path in layout.episode_files(self.root):
+        _check_own_folders(self.root)
+        self._check_counted()
+        shutil.rmtree(self.root / _SCRATCH, ignore_errors=True)
+        unsaved = layout.episode_files_of(self.num_episodes, self.info["features"])
+        for path in (layout.INFO, layout.STATS, layout.TASKS, layout.PROVENANCE, *unsaved):
+            remove_leftovers(self.root / path)
+        for path in layout.episode_files(self.root)[: self.num_episodes]:
             self._totals = fold_stats(self._totals, layout.read_episode_stats(path))
-        self.provenance["episodes"] = self.provenance["episodes"][: self.num_episodes]
-        self.write_provenance()
-        if self.num_episodes:
-            self._write_stats(self._totals)
+        self._roll_back(self.num_episodes)
 
-    def _remove_beyond(self, count: int) -> None:
-        """Remove the files of episodes from `count` on; episodes are stored in order, so there is at most one."""
-        keys = layout.video_keys(self.info["features"])
-        orphans = [layout.place(layout.VIDEO_PATH, count, video_key=key) for key in keys]
-        orphans += [layout.place(template, count) for template in (layout.EPISODES_PATH, layout.DATA_PATH)]
-        for path in orphans:
+    def _check_counted(self) -> None:
+        """Refuse a dataset in which something that is counted is missing."""
+        count, features = self.num_episodes, self.info["features"]
+        files = (path for index in range(count) for path in layout.episode_files_of(index, features))
+        missing = next((path for path in files if not (self.root / path).is_file()), None)
+        found = f"{missing} is missing" if missing is not None else ""
+        if len(self.episodes) < count:
+            found = f"{layout.PROVENANCE} holds {len(self.episodes)}"
+        if len(self._tasks) < self.info["total_tasks"]:
+            found = f"{layout.TASKS} holds {len(self._tasks)} of {self.info['total_tasks']} instructions"
+        if found:
+            raise DataError(
+                f"{self.root}: {layout.INFO} counts {count} episodes, but {found}. Bring that file back from a copy, "
+                "or make the dataset anew in another folder."
+            )
+
+    def _roll_back(self, count: int) -> None:
+        """Forget episodes from `count` on; they are stored in order, so there is at most one."""
+        self.provenance["episodes"] = self.episodes[:count]
+        self._tasks = self._tasks[: self.info["total_tasks"]]
+        for path in layout.episode_files_of(count, self.info["features"]):
             (self.root / path).unlink(missing_ok=True)
+        with suppress(OSError, UserError):  # on a full disk these keep an entry too many, which nobody reads
+            self.write_provenance()
+            if count:
+                self._write_stats(self._totals)
+
+
+def read_info(root: Path) -> dict[str, Any]:
+    """`meta/info.json` of a dataset that this module wrote.
+
+    Raises:
+        DataError: if it is damaged.
+        UserError: if it names a feature that cannot be stored.
+    """
+    info = _read_json(root / layout.INFO, {"features": dict, "fps": (int, float), **dict.fromkeys(_COUNTS, int)})
+    features: dict[str, Any] = {k: v for k, v in info["features"].items() if k not in layout.INDEX_FEATURES}
+    for key, feature in features.items():
+        if not isinstance(feature, dict):
+            raise DataError(f"{root / layout.INFO} is damaged: feature {key!r} is {feature!r}.")
+    layout.check_features(features)
+    return info
+
+
+def read_provenance(root: Path) -> dict[str, Any]:
+    """`meta/unified.json` of a dataset that this module wrote.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    return _read_json(root / layout.PROVENANCE, {"episodes": list})
+
+
+def _read_json(path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _no_dataset(path.parent.parent) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    for name, kind in fields.items():
+        value = values.get(name) if isinstance(values, dict) else None
+        if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
+            raise DataError(f"{path} is damaged: {name} is {value!r}. Bring it back from a copy.")
+    return values
+
+
+def _no_dataset(root: Path) -> UserError:
+    return UserError(f"{root} holds no dataset made by `unified record` or `unified import`; nothing to continue.")
+
+
+def _check_own_folders(root: Path) -> None:
+    """Refuse links to folders: what is written or removed through them would be another dataset's."""
+    for name in ("meta", "data", "videos", _SCRATCH):
+        inside = (Path(folder) / child for folder, children, _ in os.walk(root / name) for child in children)
+        for path in (root / name, *inside):
+            if path.is_symlink():
+                raise DataError(
+                    f"{path} is a link. A dataset is continued in folders of its own: copy it (`cp -rL`) and continue "
+                    "the copy."
+                )
 
 
 def _lock(root: Path) -> int:
     """Hold the dataset's folder; the kernel lets go when the process ends, however it ends."""
-    descriptor = os.open(root / "meta", os.O_RDONLY)
+    try:
+        descriptor = os.open(root / "meta", os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _no_dataset(root) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
