@@ -1,6 +1,10 @@
 """`unified evaluate` and `unified generate` from end to end: a real recording, real environments, a tiny model."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from tests.rollout.test_policies import CAR, SAWYER, make_model
 from unified.cli import main
 from unified.data.heldout import choose_windows, open_dataset, pick_window
 from unified.errors import UserError
-from unified.judging.evaluation import clear_folder, suite_episodes, with_films
+from unified.judging.evaluation import new_evaluation, suite_episodes, with_films
 from unified.judging.results import read_results
 from unified.model.spec import DataSpec
 from unified.report.video import read_video
@@ -96,7 +100,8 @@ def test_the_same_seed_gives_the_same_results(workshop, tmp_path):
         ),
         ("nobody/nothing/here", (), "No checkpoint folder"),
         ("model", ("--n-action-steps", "9"), "between 1 and the model's action_horizon (8), got 9"),
-        ("model", ("--films", "-1"), "--films must not be negative"),
+        ("model", ("--films", "-1"), "--films must be at least 0"),
+        ("model", ("--envs", "0"), "--envs must be at least 1"),
         ("expert", ("--split", "tset"), "Did you mean 'test'"),
         ("expert", ("--env-kwargs", "latency"), "--env-kwargs must be a mapping"),
     ],
@@ -156,11 +161,103 @@ def test_a_checkpoint_of_another_body_or_camera_is_refused(workshop, tmp_path, c
     assert message in capsys.readouterr().err
 
 
-def test_a_folder_with_something_else_in_it_is_not_touched(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match=r"holds no results\.json"):
-        clear_folder(tmp_path)
-    assert (tmp_path / "thesis.tex").exists()
+@pytest.mark.parametrize("name", ["thesis.tex", "films/holiday.jpg", "films/a.mp4", "results.json/x", "link"])
+def test_a_folder_with_something_else_in_it_is_not_touched(tmp_path, name):
+    out = tmp_path / "out"
+    path = out / name
+    path.parent.mkdir(parents=True)
+    if name == "link":
+        path.symlink_to(tmp_path)
+    else:
+        path.write_text("years of work")
+    with pytest.raises(UserError, match=r"no part of an evaluation|holds no results\.json"), new_evaluation(out):
+        pass
+    assert path.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file"), new_evaluation(tmp_path / "file"):
+        pass
+
+
+def hold(folder: Path, suite: Path, *options: str) -> int:
+    command = ["evaluate", "--policy", "hold", "--suite", str(suite), "--output", str(folder), "--workers", "0"]
+    return main([*command, "--films", "1", *options])
+
+
+def a_quick_suite(folder: Path) -> Path:
+    (folder / "quick.yaml").write_text(
+        "env_kwargs: {cameras: [front]}\nmax_env_steps: 3\nepisodes_per_task: 1\ntasks: ['sims:Screen-ClickIcon-v0']\n"
+    )
+    return folder / "quick.yaml"
+
+
+def test_a_new_evaluation_replaces_an_older_one_as_a_whole_or_not_at_all(tmp_path, capsys):
+    suite, out = a_quick_suite(tmp_path), tmp_path / "out"
+    assert hold(out, suite, "--split", "train") == 0
+    (old,) = (out / "films").glob("*.mp4")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    suite.write_text(suite.read_text().replace("front", "nowhere"))
+    assert hold(out, suite) == 1, "films from a camera that is not there fail in the middle"
+    assert "nowhere" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "quick.yaml"]
+    suite.write_text(suite.read_text().replace("nowhere", "front"))
+    assert hold(out, suite) == 0
+    (new,) = (out / "films").glob("*.mp4")
+    assert new.name != old.name
+    assert read_results(out)["episodes"][0]["film"] == f"films/{new.name}"
+    assert new.name in (out / "report.html").read_text() or "data:video/mp4" in (out / "report.html").read_text()
+
+
+def test_what_would_fail_after_the_rollouts_is_said_before_them(workshop, tmp_path, capsys):
+    # No rollout gets far in this suite: its films are asked for from a camera that is not there.
+    (tmp_path / "broken.yaml").write_text(SUITE.replace("cameras: [corner2]", "cameras: [nowhere]"))
+    broken = ("--suite", str(tmp_path / "broken.yaml"), "--workers", "0", "--films", "1")
+    far = make_model(replace(SPEC, frame_stride=16))
+    far.save_pretrained(tmp_path / "far")
+    assert evaluate(workshop, tmp_path / "out", *broken, policy=str(tmp_path / "far")) == 1
+    assert "leave plans out (--plans 0)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_came_into_the_folder_meanwhile_is_kept(tmp_path):
+    out = tmp_path / "out"
+    evaluation = new_evaluation(out)
+    (evaluation.__enter__() / "results.json").write_text("{}")
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.txt is no part"):
+        evaluation.__exit__(None, None, None)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+KILLED = """
+import os, signal, sys
+from unified.cli import main
+renames = 0
+def count(event, arguments):
+    global renames
+    if event == "os.rename":
+        renames += 1
+        if renames == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(count)
+options = ["--policy", "hold", "--workers", "0", "--films", "1"]
+main(["evaluate", *options, "--output", sys.argv[1], "--suite", sys.argv[2]])
+"""
+
+
+@pytest.mark.parametrize("rename", [2, *(pytest.param(rename, marks=pytest.mark.slow) for rename in (1, 3))])
+def test_a_killed_evaluation_leaves_results_and_films_that_belong_together(tmp_path, repository, rename):
+    suite, out = a_quick_suite(tmp_path), tmp_path / "out"
+    assert hold(out, suite, "--split", "train") == 0
+    command = [sys.executable, "-c", KILLED, str(out), str(suite), str(rename)]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    episodes = read_results(out)["episodes"]
+    assert [f"films/{path.name}" for path in (out / "films").glob("*.mp4")] == [episodes[0]["film"]]
+    assert hold(out, suite) == 0
+    assert read_results(out)["episodes"][0]["seed"] == 10_000
 
 
 def test_films_are_made_of_the_first_episodes_of_each_task(workshop):

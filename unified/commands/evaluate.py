@@ -5,7 +5,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,26 +86,30 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: if the policy does not fit the suite, or an environment breaks.
     """
-    from unified.judging.evaluation import clear_folder, collect_results, save, suite_episodes, with_films
+    with ExitStack() as stack:
+        return _judge_recordings(args, stack) if args.suite is None else _judge_suite(args, stack)
+
+
+def _judge_suite(args: argparse.Namespace, stack: ExitStack) -> int:
+    """Everything is checked before the first rollout."""
+    from unified.judging.evaluation import collect_results, new_evaluation, suite_episodes, with_films
     from unified.rollout.rendering import configure_rendering
     from unified.rollout.suites import load_suite, parse_env_kwargs, with_env_kwargs
 
-    if args.suite is None:
-        return _judge_recordings(args)
     changes = parse_env_kwargs(args.env_kwargs or "{}")
     suite = with_env_kwargs(load_suite(args.suite), changes)
     episodes = suite_episodes(suite, args.split, args.episodes)
-    for name in ("workers", "films", "plans"):
-        if getattr(args, name) < 0:
-            raise UserError(f"--{name} must not be negative, got {getattr(args, name)}.")
+    for name, least in {"workers": 0, "films": 0, "plans": 0, "envs": 1}.items():
+        if getattr(args, name) < least:
+            raise UserError(f"--{name} must be at least {least}, got {getattr(args, name)}.")
     configure_rendering()
     env_ids = [task.env_id for task in suite.tasks]
     for name in _baselines(args):
         check_builtin(name, env_ids)
     model = None if is_builtin(args.policy, env_ids) else _load(args)
     policies = [args.policy if model is None else _make_policy(model, part, args) for part in suite.leaves]
-    folder = args.output or Path("runs") / f"evaluate-{label(args.policy)}-{suite.name}"
-    clear_folder(folder)
+    output = args.output or Path("runs") / f"evaluate-{label(args.policy)}-{suite.name}"
+    folder = stack.enter_context(new_evaluation(output))
     filmed = with_films(episodes, args.films) if args.films else episodes
     started = time.perf_counter()
     results = _rollouts(filmed, policies, suite, args, folder, args.policy)
@@ -117,27 +122,37 @@ def run(args: argparse.Namespace) -> int:
         more |= _model_extras(model, suite, episodes, args, folder)
     command = shlex.join(["unified", *sys.argv[1:]])
     content = collect_results(suite, args.policy, results, args.seed, args.split, baselines, command, **more)
-    page = save(folder, content)
+    page = _keep(content, folder, output, stack)
     print_tables(content)
-    sys.stdout.write(f"{folder / 'results.json'}\n{page}\n")
+    sys.stdout.write(f"{output / 'results.json'}\n{page}\n")
     return 0
 
 
-def _judge_recordings(args: argparse.Namespace) -> int:
+def _keep(content: Mapping[str, Any], folder: Path, output: Path, stack: ExitStack) -> Path:
+    """Put the new evaluation into its place, then write its page, which can be made again from the results."""
+    from unified.judging.results import write_results
+    from unified.report.page import write_report
+
+    write_results(folder / "results.json", content)
+    stack.close()
+    return write_report(output)
+
+
+def _judge_recordings(args: argparse.Namespace, stack: ExitStack) -> int:
     """Score a checkpoint on held-out recordings alone: for bodies that no simulator here moves."""
-    from unified.judging.evaluation import clear_folder, collect_results, loss_curves, save
+    from unified.judging.evaluation import collect_results, loss_curves, new_evaluation
 
     if not args.data or is_builtin(args.policy, ()):
         raise UserError("Without --suite there must be a checkpoint as --policy and a recording as --data.")
     model = _load(args)
-    folder = args.output or Path("runs") / f"evaluate-{label(args.policy)}-recordings"
-    clear_folder(folder)
+    output = args.output or Path("runs") / f"evaluate-{label(args.policy)}-recordings"
+    folder = stack.enter_context(new_evaluation(output))
     more = _query_scores(model, args, folder)
     suite = Suite(name="held-out recordings", tasks=())
     command = shlex.join(["unified", *sys.argv[1:]])
     curves = loss_curves(args.policy)
     content = collect_results(suite, args.policy, [], args.seed, args.split, {}, command, training=curves, queries=more)
-    page = save(folder, content)
+    page = _keep(content, folder, output, stack)
     for name, scores in more.items():
         arms = scores.get("action", {}).get("arms", {})
         sys.stdout.write("".join(f"{name}: action error of {arm} {row['mse']:.4f}\n" for arm, row in arms.items()))
@@ -148,7 +163,7 @@ def _judge_recordings(args: argparse.Namespace) -> int:
                 for arm, row in arms.items()
             )
         )
-    sys.stdout.write(f"{folder / 'results.json'}\n{page}\n")
+    sys.stdout.write(f"{output / 'results.json'}\n{page}\n")
     return 0
 
 
@@ -165,7 +180,7 @@ def _load(args: argparse.Namespace) -> "UnifiedModel":
 
 def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) -> Any:
     from unified.judging.evaluation import check_cameras, embodiment_of
-    from unified.rollout.policies import ModelPolicy
+    from unified.rollout.policies import ModelPolicy, PlanPolicy
 
     policy = ModelPolicy(
         model,
@@ -176,6 +191,8 @@ def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) 
         seed=args.seed,
     )
     check_cameras(suite, policy.needs.cameras, model.spec.image_size[0])
+    if args.plans and "video" in model.decoders:
+        PlanPolicy(model, policy.body.name)  # whether plans can be pictured
     return policy
 
 

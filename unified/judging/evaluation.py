@@ -1,8 +1,8 @@
 """Judge a policy on a suite: episodes with films, baselines beside it, everything in one results.json and one page."""
 
 import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from unified.atomic import atomic_path, remove_leftovers
 from unified.errors import UserError
-from unified.judging.results import SCHEMA_VERSION, EpisodeResult, provenance, summarise, write_results
-from unified.report.page import write_report
+from unified.judging.results import SCHEMA_VERSION, EpisodeResult, provenance, summarise
 from unified.report.video import write_mp4
 from unified.rollout.episodes import Episode, FilmRequest, Finished
 from unified.rollout.rollout import Policy, run_episodes
@@ -21,6 +21,7 @@ from unified.rollout.stage import make_env
 from unified.rollout.suites import Suite
 
 Pictures = UInt8[np.ndarray, " frame height width 3"]
+_OWN_NAMES, _OWN_SUFFIXES = ("results.json", "report.html", "films"), (".mp4", ".png")
 OnEpisode = Callable[[EpisodeResult], None]
 
 
@@ -156,23 +157,42 @@ def collect_results(
     }
 
 
-def save(folder: Path, results: Mapping[str, Any]) -> Path:
-    """Write results.json and report.html and return the page's path."""
-    write_results(folder / "results.json", results)
-    return write_report(folder)
-
-
-def clear_folder(folder: Path) -> None:
-    """Make a folder ready for new results; films of earlier ones in it are removed.
+@contextmanager
+def new_evaluation(folder: Path) -> Generator[Path]:
+    """A folder to evaluate into; when all is in it, it takes the place of an earlier evaluation as a whole.
 
     Raises:
-        UserError: if the folder holds something that is not an evaluation.
+        UserError: if there is something that is no evaluation, before anything is written.
     """
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
-    if "results.json" not in held and held - {"films", "report.html"}:
+    folder = folder.resolve()
+    check_replaceable(folder)
+    with atomic_path(folder) as new:
+        new.mkdir()
+        yield new
+        check_replaceable(folder)  # what came there meanwhile is not removed
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a place that holds anything but an evaluation: all in it would be removed.
+
+    Raises:
+        UserError: naming what is there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; give another --output.")
+    remove_leftovers(folder / "report.html")
+    held = sorted(folder.iterdir()) if folder.is_dir() else []
+    strangers = [path for path in held if path.name not in _OWN_NAMES or path.is_symlink()]
+    if not strangers and (folder / "films").is_dir():
+        inside = sorted((folder / "films").iterdir())
+        strangers = [path for path in inside if path.suffix not in _OWN_SUFFIXES or path.is_symlink()]
+    if strangers:
+        raise UserError(
+            f"{strangers[0]} is no part of an evaluation, and a new one replaces the whole folder; move it, or give "
+            "another --output."
+        )
+    if held and not (folder / "results.json").is_file():
         raise UserError(f"{folder} is not empty and holds no results.json; give another --output.")
-    shutil.rmtree(folder / "films", ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def embodiment_of(suite: Suite) -> str:

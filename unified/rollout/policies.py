@@ -156,7 +156,7 @@ class PlanPolicy(ModelPolicy):
         if "video" not in model.decoders or frames_ahead < 1:
             raise UserError(
                 f"A picture of the plan needs a video stream and an action_horizon ({spec.action_horizon}) that reaches"
-                f" the first future frame ({spec.frame_stride} env steps ahead)."
+                f" the first future frame ({spec.frame_stride} env steps ahead); leave plans out (--plans 0)."
             )
         super().__init__(model, embodiment, **{**options, "n_action_steps": frames_ahead * spec.frame_stride})
         self._frame = frames_ahead - 1
