@@ -5,6 +5,7 @@ speed or interruptions. Each task takes its seeds in order; a failed episode mak
 saved in rounds over the tasks (`_BLOCK` episodes of one task, then the next task).
 """
 
+import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from unified.data.lerobot3.layout import PROVENANCE
 from unified.data.lerobot3.writer import EpisodeWriter, read_provenance
 from unified.errors import DataError, UserError
 from unified.rollout.builtin import is_builtin
-from unified.rollout.episodes import Description, Episode, Finished, Recorded
+from unified.rollout.episodes import Description, Episode, Finished
 from unified.rollout.recording.plan import Plan, check_plan
 from unified.rollout.recording.recorder import describe
 from unified.rollout.rollout import LATER, Policy, perform
@@ -87,16 +88,23 @@ def check_request(plan: Plan, root: Path, workers: int, resume: bool) -> None:
         raise UserError(f"{root} exists; add --resume to continue a recording there, or choose another --output.")
 
 
+@dataclass
 class _Task:
-    """How far one environment's seeds are: `results` hold what is finished but has to wait for its turn."""
+    """How far one environment's seeds are.
 
-    def __init__(self, env_id: str, seed: int) -> None:
-        self.env_id = env_id
-        self.next_seed = self.cursor = seed  # next to hand out; next to save
-        self.saved = 0
-        self.promised = 0  # saved, in work, or waiting to be saved
-        self.failures = 0
-        self.results: dict[int, Finished] = {}
+    Attributes:
+        next_seed, cursor: the next to hand out, the next to save.
+        promised: episodes that are saved, in work, or waiting to be saved.
+        results: what is finished but has to wait for its turn, by seed.
+    """
+
+    env_id: str
+    next_seed: int
+    cursor: int
+    saved: int = 0
+    promised: int = 0
+    failures: int = 0
+    results: dict[int, Finished] = field(default_factory=dict[int, Finished])
 
 
 class _Recording:
@@ -104,19 +112,19 @@ class _Recording:
 
     def __init__(self, plan: Plan, writer: EpisodeWriter, description: Description, on_progress: OnProgress) -> None:
         self.plan, self.writer, self.on_progress = plan, writer, on_progress
-        self.tasks = {env_id: _Task(env_id, plan.seed) for env_id in plan.env_ids}
+        self.tasks = {env_id: _Task(env_id, plan.seed, plan.seed) for env_id in plan.env_ids}
         self.progress = Progress(total=plan.episodes * len(self.tasks))
-        self._given: list[Episode] = []
+        self._numbers = itertools.count()
         self._take_over_saved()
         self._check_fits(description)
-        self.on_progress(self.progress)
+        self._tell()
 
     def next_episode(self, _worker: int, _env_id: str | None) -> tuple[int, Episode] | str | None:
         """The earliest place in the dataset that nobody works on yet."""
-        task = self._first({env_id: task.promised for env_id, task in self.tasks.items()})
+        task = self._earliest("promised")
         if task is None:
             return LATER if self.progress.episodes < self.progress.total else None
-        plan, seed = self.plan, task.next_seed
+        plan, seed, number = self.plan, task.next_seed, next(self._numbers)
         if plan.stop_seed is not None and seed >= plan.stop_seed:
             raise UserError(
                 f"{task.env_id}: seeds from {plan.stop_seed} on are kept for judging, and {plan.seed} to "
@@ -124,41 +132,31 @@ class _Recording:
             )
         task.next_seed += 1
         task.promised += 1
-        index = len(self._given)
-        self._given.append(plan.episode(task.env_id, seed, self.writer.scratch / f"{index:06d}"))
-        return index, self._given[index]
+        return number, plan.episode(task.env_id, seed, self.writer.scratch / f"{number:06d}")
 
-    def take(self, index: int, finished: Finished) -> None:
+    def take(self, _number: int, finished: Finished) -> None:
         """Save what has become due with an episode that is over."""
-        episode, recorded = self._given[index], finished.recorded
-        assert recorded is not None
-        self._check_fits(recorded.description)
-        task = self.tasks[episode.env_id]
-        task.results[episode.seed] = finished
+        assert finished.recorded is not None
+        self._check_fits(finished.recorded.description)
+        task = self.tasks[finished.result.env_id]
+        task.results[finished.result.seed] = finished
         if not self._is_kept(finished):
             task.promised -= 1
             self._count_failure(task)
-        counts = {env_id: task.saved for env_id, task in self.tasks.items()}
-        while (task := self._first(counts)) is not None and (due := self._next_result(task)) is not None:
+        while (task := self._earliest("saved")) is not None and (due := self._next_result(task)) is not None:
             self._save(task, due)
-            counts[task.env_id] = task.saved
 
-    def _first(self, counts: dict[str, int]) -> _Task | None:
-        """The task whose next episode is the earliest in the dataset, after so many of each."""
-        turns = [
-            (count // _BLOCK, number, self.tasks[env_id])
-            for number, (env_id, count) in enumerate(counts.items())
-            if count < self.plan.episodes
-        ]
-        return min(turns, key=lambda turn: turn[:2])[2] if turns else None
+    def _earliest(self, count: str) -> _Task | None:
+        """The task whose next episode, after so many that are saved or promised, is the earliest in the dataset."""
+        incomplete = [task for task in self.tasks.values() if getattr(task, count) < self.plan.episodes]
+        return min(incomplete, key=lambda task: getattr(task, count) // _BLOCK, default=None)
 
     def _is_kept(self, finished: Finished) -> bool:
         return finished.result.success or self.plan.keeps_all
 
     def _count_failure(self, task: _Task) -> None:
         task.failures += 1
-        self.progress.discarded[task.env_id] = task.failures
-        self.on_progress(self.progress)
+        self._tell()
         if task.failures > 10 + 3 * self.plan.episodes:
             raise UserError(
                 f"{task.env_id}: {task.failures} episodes of {self.plan.rules.policy!r} failed (noise "
@@ -170,24 +168,24 @@ class _Recording:
             task.cursor += 1
             if self._is_kept(finished):
                 return finished
-            _remove_films(finished.recorded)
+            _remove_films(finished)
         return None
 
     def _save(self, task: _Task, finished: Finished) -> None:
-        result, recorded = finished.result, finished.recorded
-        assert recorded is not None
-        noise = self.plan.noise_of(result.seed)
+        assert finished.recorded is not None
+        result, noise = finished.result, self.plan.noise_of(finished.result.seed)
         details = {"env_id": task.env_id, "seed": result.seed, "noise": noise, "success": result.success}
-        self.writer.commit(recorded.episode, result.task, details | ({"facts": result.facts} if result.facts else {}))
-        _remove_films(recorded)
+        details |= {"facts": result.facts} if result.facts else {}
+        self.writer.commit(finished.recorded.episode, result.task, details)
+        _remove_films(finished)
         task.saved += 1
-        self._count_saved(result.success)
-        self.on_progress(self.progress)
+        self.progress.solved += result.success
+        self._tell()
 
-    def _count_saved(self, success: bool) -> None:
-        self.progress.episodes += 1
-        self.progress.solved += success
-        self.progress.frames = self.writer.num_frames
+    def _tell(self) -> None:
+        self.progress.episodes, self.progress.frames = self.writer.num_episodes, self.writer.num_frames
+        self.progress.discarded = {env_id: task.failures for env_id, task in self.tasks.items() if task.failures}
+        self.on_progress(self.progress)
 
     def _take_over_saved(self) -> None:
         for number, details in enumerate(self.writer.episodes):
@@ -200,8 +198,7 @@ class _Recording:
             task.saved = task.promised = task.saved + 1
             task.failures += seed - task.cursor  # seeds that were tried and are not here
             task.cursor = task.next_seed = seed + 1
-            self._count_saved(success)
-        self.progress.discarded = {env_id: task.failures for env_id, task in self.tasks.items() if task.failures}
+            self.progress.solved += success
 
     def _check_fits(self, description: Description) -> None:
         """All environments of a dataset are alike, and it is continued with the simulator that began it."""
@@ -281,6 +278,7 @@ def _load_policy(plan: Plan, description: Description, device: str | None) -> Po
     return policy
 
 
-def _remove_films(recorded: Recorded | None) -> None:
-    for film in recorded.episode.films.values() if recorded is not None else ():
+def _remove_films(finished: Finished) -> None:
+    assert finished.recorded is not None
+    for film in finished.recorded.episode.films.values():
         shutil.rmtree(film.parent, ignore_errors=True)
