@@ -125,13 +125,28 @@ def test_wrong_commands_are_seen() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    titles = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.+)$", text)}
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if not re.match(r"https?:|mailto:", target):
             place, _, title = target.partition("#")
-            assert (page.parent / place).exists(), target
-            assert place or title in titles, target
+            linked = page.parent / place if place else page
+            assert linked.exists(), target
+            assert not title or title in anchors(linked), target
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"(?m)^#+ (.+)$", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    """Written in backquotes, from the root; what commands make (`runs/...`) and names in <brackets> are left out."""
+    quoted = re.findall(r"`([\w.\-/]+)`", re.sub(r"(?s)```.*?```", "", page.read_text(encoding="utf-8")))
+    kinds = r"\.(py|yaml|md|json|html|toml|sh|txt|png)"
+    homes = "unified|decoders|tasks|sims|tests|docs|scripts|configs"
+    paths = [name for name in quoted if re.fullmatch(rf"(({homes})/[\w.\-/]*|[\w.\-/]+/[\w.\-]+{kinds})", name)]
+    missing = [name for name in paths if not (ROOT / name).exists() and not name.startswith(("runs/", "/"))]
+    assert not missing
 
 
 def test_the_line_for_a_single_test_selects_one(repository: Path) -> None:

@@ -3,9 +3,7 @@
 import json
 import os
 import pickle
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -122,13 +120,3 @@ def test_a_pickled_payload_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_no_folder_says_where_training_writes_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pretrained"):
         UnifiedModel.from_pretrained(tmp_path / "nothing")
-
-
-def test_the_readmes_snippet_runs(folder: Path, repository: Path) -> None:
-    snippet = re.search(r"```python\n(.*?)```", (repository / "README.md").read_text(), re.DOTALL)
-    assert snippet is not None
-    code = snippet[1].replace("runs/demo/train/pretrained", str(folder))
-    names: dict[str, Any] = {"batch": random_batch(small_spec())}
-    exec(code, names)
-    assert names["film"].shape == (3, 1, 2, 3, 16, 16)
-    assert names["actions"].shape == (3, 4, 4)
