@@ -1,1 +1,1 @@
-"""One modality per file: `embed` turns noisy data into tokens, `decode` turns tokens into a prediction."""
+"""One kind of data a file: `embed` turns it into tokens, `decode` turns tokens into a prediction."""

@@ -1,4 +1,4 @@
-"""Environments, most of them MuJoCo's, reached as `gymnasium.make("sims:<id>")`; importing this registers them."""
+"""Environments with scripted experts, reached as `gymnasium.make("sims:NAME")`; importing this registers them."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What can be trained: one LightningModule a file."""
+"""What can be trained, one LightningModule a file."""
 
 from tasks.arm_control import ArmControl
 from tasks.codec import Codec

@@ -1,4 +1,4 @@
-"""One diffusion transformer over future video and future actions.
+"""One diffusion transformer over future video and future actions, and the program `unified` that trains and judges it.
 
 Importing this package is cheap: torch is loaded only when a name that needs it is first used.
 """

@@ -1,1 +1,1 @@
-"""One robot arm with its scenes, its kinematics and what its scripted experts share."""
+"""The robot arm that works screens, games and deformable things: its scene, its kinematics, what its experts share."""

@@ -1,1 +1,1 @@
-"""Worlds of Gymnasium that Box2D simulates; nothing of it is imported here."""
+"""Gymnasium's worlds that Box2D simulates, seen from above."""

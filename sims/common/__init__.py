@@ -1,1 +1,1 @@
-"""What environments share, whatever they show: the contract, cameras, renderers."""
+"""What all environments share: the contract, cameras, renderers, scripted movement."""

@@ -1,4 +1,4 @@
-"""Ropes, cloths, soft and irregular bodies worked by the shared arm; success is read off the geometry."""
+"""Ropes, cloths, soft and irregular bodies under the arm's hand; success is read off the geometry."""
 
 # Name of the environment -> where its class is; nothing heavy is imported here.
 TASKS = {

@@ -1,1 +1,1 @@
-"""Driving: a world with traffic, its sensors, and the scores by which the field judges a drive."""
+"""A world to drive in: roads, traffic, sensors, and the scores by which the field judges a drive."""

@@ -1,1 +1,1 @@
-"""Games of many moves on a table: rules and solvers without a simulator, and their boards under the arm's hand."""
+"""Board games under the arm's hand: rules and solvers without a simulator, and the boards."""

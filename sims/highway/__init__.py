@@ -1,3 +1,3 @@
-"""Worlds of the package highway-env, seen from above; nothing of it is imported here."""
+"""Worlds of the package highway-env, seen from above."""
 
 WORLDS = ("racetrack", "parking", "intersection", "highway-fast")

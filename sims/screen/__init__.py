@@ -1,4 +1,4 @@
-"""A screen worked with a mouse by the arm; the puzzles by the name of their task."""
+"""Puzzles on a monitor, worked by the arm with a mouse on the desk."""
 
 PUZZLES = {
     "ClickIcon": "sims.screen.click_icon:ClickIcon",

@@ -1,1 +1,1 @@
-"""Data sets in LeRobot's format: written, read, checked, and cut into training windows."""
+"""A LeRobot v3 data set becomes training windows: it is read, checked, cached and cut."""

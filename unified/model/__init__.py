@@ -1,1 +1,1 @@
-"""Tokens in, answers out: what the model is, what it is asked, and what a trained one is stored as."""
+"""Tokens in, answers out: the network, the questions it answers, and how a trained one is stored."""

@@ -1,1 +1,1 @@
-"""Numbers to pages, pictures and films."""
+"""Numbers become pages, pictures and films."""

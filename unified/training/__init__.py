@@ -1,1 +1,1 @@
-"""Training: optimisers, schedule, callbacks, checkpoints and the command line around Lightning's loop."""
+"""Lightning's training loop with our optimisers, schedules, checkpoints and command line."""

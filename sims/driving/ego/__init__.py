@@ -1,1 +1,1 @@
-"""The car that is driven: its motion, its controls, and who can drive it."""
+"""The ego, which is the car that is driven: its motion, its controls, and who can drive it."""

@@ -1,1 +1,1 @@
-"""Roads: lane graphs, the lines they are made of, lights, and what can be seen from where."""
+"""Roads: lanes and how they connect, traffic lights, and what can be seen from where."""

@@ -1,1 +1,1 @@
-"""Families of drives, one file each; `library` finds them by name and id."""
+"""Families of traffic scenes, one file each; `library` finds them by name and id."""

@@ -1,4 +1,4 @@
-"""The published driving scores as pure functions of trajectories and maps; no simulator is needed to use them.
+"""The published driving scores as pure functions of trajectories and maps, without a simulator.
 
     scene = ScoredScene(ScoredMap(...), tracks, centreline)           # scene.py: what every score takes
     plan = simulate(reference_poses(poses, 0.5, start), initial)      # tracking.py: a plan becomes a drive

@@ -1,1 +1,1 @@
-"""What a vehicle senses: camera rigs, pictures, range images, condition images."""
+"""What the ego senses: cameras, a LiDAR, depth and condition images."""

@@ -1,1 +1,1 @@
-"""Everybody else on the road: who they are, how they decide, and what went wrong between them and the ego."""
+"""Everybody else on the road: who they are, how they decide, and what goes wrong between them and the ego."""

@@ -1,1 +1,1 @@
-"""Foreign data sets to checked LeRobot v3, one file a layout."""
+"""Data sets in other layouts become checked LeRobot v3, one file a layout."""

@@ -1,1 +1,1 @@
-"""LeRobot v3 on disk, written so that a saved episode stays saved."""
+"""Writes LeRobot v3 so that a saved episode stays saved."""

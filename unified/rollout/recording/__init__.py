@@ -1,1 +1,1 @@
-"""What a recording is to hold, and what it keeps of an episode."""
+"""What a recording shall hold, and what it keeps of an episode."""

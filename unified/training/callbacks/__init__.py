@@ -1,1 +1,1 @@
-"""What happens beside the optimiser step: averages, checkpoints, guards, films, judging in closed loop."""
+"""What happens beside a training step: averages, checkpoints, guards, films, judging in closed loop."""

@@ -1,4 +1,4 @@
-"""Named road topologies; those in `HELD_OUT` are for testing only: learn on none of them."""
+"""Named road maps; those in `HELD_OUT` are for testing and never for training."""
 
 from collections.abc import Callable
 from functools import cache
