@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -314,13 +313,11 @@ class ConvCodec(nn.Module, VideoCodec):
             UserError: if the disk is full; then an older folder is still there.
         """
         folder = Path(folder)
-        with atomic_path(folder) as temporary:
+        with atomic_path(folder, replaces_folder=True) as temporary:
             temporary.mkdir()
             save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, temporary / WEIGHTS)
             config = {"format": FORMAT, **self.options, "fingerprint": self.fingerprint}
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            if folder.exists():  # a folder cannot be renamed over another one
-                shutil.move(folder, temporary.parent / "previous")
         return folder
 
     @classmethod

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from unified.atomic import atomic_path, remove_leftovers
+from unified.errors import UserError
 
 
 def write(folder: Path, **files: str) -> Path:
-    with atomic_path(folder) as temporary:
+    with atomic_path(folder, replaces_folder=True) as temporary:
         temporary.mkdir()
         for name, text in files.items():
             (temporary / name).write_text(text)
@@ -27,6 +28,16 @@ def test_a_folder_replaces_an_older_one_as_a_whole(tmp_path: Path) -> None:
     write(tmp_path / "out", old="1", both="1")
     write(tmp_path / "out", new="2", both="2")
     assert held(tmp_path / "out") == {"new": "2", "both": "2"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_came_into_being_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    new = atomic_path(tmp_path / "out")
+    new.__enter__().mkdir()
+    write(tmp_path / "out", another="1")
+    with pytest.raises(UserError, match="has come to hold something"):
+        new.__exit__(None, None, None)
+    assert held(tmp_path / "out") == {"another": "1"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

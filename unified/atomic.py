@@ -14,13 +14,15 @@ from unified.errors import UserError
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Generator[Path]:
+def atomic_path(path: Path | str, replaces_folder: bool = False) -> Generator[Path]:
     """Give a temporary name beside `path` to write to; on success it replaces `path`, on any error it is removed.
 
-    A folder replaces an older one as a whole, and at no moment is there none.
+    Args:
+        replaces_folder: a folder takes the place of an older one as a whole, and at no moment is there none; otherwise
+            one that holds something is left alone.
 
     Raises:
-        UserError: if the disk is full, naming the path.
+        UserError: if the disk is full, or there is a folder that is not to be replaced; naming the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,13 +31,16 @@ def atomic_path(path: Path | str) -> Generator[Path]:
     try:
         yield candidate
         for written in [candidate, *candidate.rglob("*")]:
-            flush(written)
-        if candidate.is_dir() and path.is_dir() and not path.is_symlink():
+            if not written.is_symlink():
+                flush(written)
+        if replaces_folder and candidate.is_dir() and path.is_dir() and not path.is_symlink():
             _exchange(candidate, path)
         else:
             os.replace(candidate, path)
         flush(path.parent)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise UserError(f"{path} has come to hold something meanwhile; it is left as it is.") from error
         if error.errno == errno.ENOSPC:
             free = shutil.disk_usage(path.parent).free
             raise UserError(

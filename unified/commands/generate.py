@@ -106,6 +106,7 @@ def _write(films: dict[str, Any], numbers: dict[str, Any], fps: float, args: arg
     folder = args.output or Path("runs") / f"generate-{args.query}-{Path(args.data).name}"
     film = comparison(films, args.size)
     held = np.concatenate([film, film[-1:].repeat(4, axis=0)])  # so that a loop shows where it ends
+    (folder / "generate.json").unlink(missing_ok=True)  # it would speak of another film
     write_mp4(folder / "film.mp4", held, max(2.0, fps), quality=18)
     write_text(folder / "generate.json", json.dumps(numbers, indent=1) + "\n")
     sys.stdout.write(

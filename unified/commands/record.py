@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     check_request(plan, args.output, args.workers, args.resume)
     configure_rendering()
     start = time.perf_counter()
+    (args.output / SUMMARY).unlink(missing_ok=True)  # it would count less than there is
     try:
         progress = _record_with_bar(plan, args)
     except (KeyboardInterrupt, SystemExit):

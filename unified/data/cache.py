@@ -177,7 +177,7 @@ def _build(recording: Recording, image_size: tuple[int, int], folder: Path) -> N
     if numbers.expert_action is not None:
         arrays["expert_action"] = numbers.expert_action
     cameras = {name: f"images{number}.npy" for number, name in enumerate(recording.cameras)}
-    with atomic_path(folder) as temporary:
+    with atomic_path(folder, replaces_folder=True) as temporary:
         temporary.mkdir()
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array, allow_pickle=False)

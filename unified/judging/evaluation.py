@@ -166,7 +166,7 @@ def new_evaluation(folder: Path) -> Generator[Path]:
     """
     folder = folder.resolve()
     check_replaceable(folder)
-    with atomic_path(folder) as new:
+    with atomic_path(folder, replaces_folder=True) as new:
         new.mkdir()
         yield new
         check_replaceable(folder)  # what came there meanwhile is not removed

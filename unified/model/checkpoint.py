@@ -46,7 +46,7 @@ def save(model: "unified.model.model.UnifiedModel", folder: Path, card: str | No
         UserError: if the disk is full; then an older folder is still there.
     """
     weights, stats = _split(model)
-    with atomic_path(folder) as temporary:
+    with atomic_path(folder, replaces_folder=True) as temporary:
         temporary.mkdir()
         save_file(weights, temporary / WEIGHTS)
         save_file(stats, temporary / STATS)
