@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -23,3 +24,20 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     more = f" and {len(choices) - 12} more" if len(choices) > 12 else ""
     listing = f" Known: {', '.join(choices[:12])}{more}." if not more or not nearest else ""
     return UserError(f"Unknown {kind} {name!r}.{hint}{listing}")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, fit for the end of a one-line message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def unreadable(path: Path, error: BaseException) -> str:
+    """What to say of a file that a library cannot read; Git's stand-ins for large files are known by their content."""
+    try:
+        with path.open("rb") as file:
+            is_pointer = file.read(42).startswith(b"version https://git-lfs.github.com/spec")
+    except OSError:
+        is_pointer = False
+    if is_pointer:
+        return f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned."
+    return f"{path} cannot be read, it is damaged or half-written ({first_line(error)}). Copy or make it again."

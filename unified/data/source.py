@@ -1,6 +1,5 @@
 """A recorded data set as it lies on disk: LeRobot v3 metadata, read without importing LeRobot (12 CPU seconds)."""
 
-import json
 import math
 import os
 import re
@@ -12,7 +11,8 @@ import pyarrow
 import pyarrow.parquet
 
 from unified.data.lerobot3 import layout
-from unified.errors import DataError, UserError, unknown_name
+from unified.errors import DataError, UserError, first_line, unknown_name, unreadable
+from unified.model.plain import conform, read_json
 from unified.model.spec import ACTION, EXPERT_ACTION, IMAGES, PROPRIO
 
 
@@ -167,7 +167,11 @@ class Recording:
         return Episode(index, row["length"], table, films)
 
     def _file(self, template: str, episode: int, **values: Any) -> Path:
-        relative = PurePosixPath(self.info[template].format(**values))
+        try:
+            relative = PurePosixPath(self.info[template].format(**values))
+        except (LookupError, ValueError, AttributeError) as error:
+            said = self.info.get(template)
+            raise DataError(f"{self.root}/meta/info.json: {template} is no path of a file: {said!r}.") from error
         if relative.is_absolute() or ".." in relative.parts:
             raise DataError(f"{self.root}/meta/info.json: {template} leads outside the data set ({relative}).")
         path = self.root / relative
@@ -185,7 +189,8 @@ def open_recording(source: Source) -> Recording:
     root = resolve_root(source.root)
     info = _read_info(root)
     features = info["features"]
-    provenance = _read_json(root / layout.PROVENANCE) if (root / layout.PROVENANCE).is_file() else {}
+    path = root / layout.PROVENANCE
+    provenance = read_json(path, layout.Provenance, DataError) if path.is_file() else {}
     action_dim, proprio_dim = _vector_size(root, features, ACTION), _vector_size(root, features, PROPRIO)
     has_expert = EXPERT_ACTION in features
     if has_expert and _vector_size(root, features, EXPERT_ACTION) != action_dim:
@@ -246,21 +251,14 @@ def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
             raise DataError(f"{path} has no column {missing[0]!r}, which meta/info.json promises.")
         return table.read(columns=columns)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path} cannot be read, it is damaged or half-written ({first_line(error)}). Copy or record it again."
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, fit for the end of a one-line message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise DataError(unreadable(path, error)) from error
 
 
 def _read_info(root: Path) -> dict[str, Any]:
     path = root / "meta" / "info.json"
     if not path.is_file():
         raise UserError(f"{root} is not a LeRobot data set: there is no meta/info.json.")
-    info = _read_json(path)
+    info = read_json(path, dict[str, Any], DataError)
     version = str(info.get("codebase_version"))
     if version.startswith("v2"):
         raise UserError(
@@ -269,14 +267,8 @@ def _read_info(root: Path) -> dict[str, Any]:
     missing = [key for key in ("fps", "features", "data_path", "total_episodes", "total_frames") if key not in info]
     if not version.startswith("v3") or missing:
         raise DataError(f"{path}: expected LeRobot v3.0, got {version}" + (f" without {missing}." if missing else "."))
+    conform(info, layout.Info, path, DataError)
     return info
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({first_line(error)}). Copy or record the data set again.") from error
 
 
 def _vector_size(root: Path, features: dict[str, Any], key: str) -> int:

@@ -8,8 +8,8 @@ import pyarrow
 import pyarrow.parquet
 from jaxtyping import Float32, Int
 
-from unified.data.source import Episode, Recording, first_line, read_parquet
-from unified.errors import DataError
+from unified.data.source import Episode, Recording, read_parquet
+from unified.errors import DataError, unreadable
 from unified.model.spec import ACTION, EXPERT_ACTION, PROPRIO
 
 _INDICES = ["episode_index", "frame_index", "timestamp", "task_index"]
@@ -133,7 +133,7 @@ def _read_tasks(recording: Recording) -> dict[int, str]:
     try:
         names = pyarrow.parquet.read_schema(path).names
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read ({first_line(error)}). Copy or record the data set again.") from error
+        raise DataError(unreadable(path, error)) from error
     text = next((name for name in ("task", "__index_level_0__") if name in names), "task")
     table = read_parquet(path, ["task_index", text])
     return dict(zip(table["task_index"].to_pylist(), table[text].to_pylist(), strict=True))

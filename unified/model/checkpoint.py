@@ -22,8 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unified.atomic import atomic_path
-from unified.errors import UserError
+from unified.errors import UserError, unreadable
 from unified.model.config import ModelConfig
+from unified.model.plain import conform, read_json, read_yaml
 from unified.model.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def load(
     folder = _locate(name)
     _check_hashes(folder)
     config = read_config(folder)
-    model = cls(ModelConfig.from_dict(config["model"]), DataSpec.from_dict(config["spec"]), trusted)
+    try:
+        model = cls(ModelConfig.from_dict(config.get("model", {})), DataSpec.from_dict(config.get("spec", {})), trusted)
+    except UserError as error:
+        raise UserError(f"{folder / CONFIG}: {error}") from error
     tensors = {**_read_tensors(folder / WEIGHTS), **_read_tensors(folder / STATS)}
     expected = model.state_dict()
     problems = [f"{key} is missing" for key in expected.keys() - tensors.keys()]
@@ -97,16 +101,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         UserError: if it is missing, no YAML, or of another format version.
     """
     path = folder / CONFIG
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} is no checkpoint folder: it has no {CONFIG}.") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not readable as YAML.") from error
+    if not path.is_file():
+        raise UserError(f"{folder} is no checkpoint folder: it has no {CONFIG}.")
+    config = read_yaml(path)[1]
     version = config.get("format_version") if isinstance(config, dict) else None
     if version != FORMAT_VERSION:
         raise UserError(f"{path}: format_version is {version}, this program reads {FORMAT_VERSION}.")
-    return config
+    return conform(config, dict[str, Any], path)
 
 
 def default_card(model: "unified.model.model.UnifiedModel") -> str:
@@ -163,12 +164,9 @@ def _locate(name: Path | str) -> Path:
 
 def _check_hashes(folder: Path) -> None:
     path = folder / MANIFEST
-    try:
-        hashes = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} is no checkpoint folder, or half of one: it has no {MANIFEST}.") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged: not readable as JSON.") from error
+    if not path.is_file():
+        raise UserError(f"{folder} is no checkpoint folder, or half of one: it has no {MANIFEST}.")
+    hashes = read_json(path, dict[str, str])
     for name in (WEIGHTS, STATS, CONFIG):
         if not (folder / name).is_file():
             raise UserError(f"{folder} is incomplete: {name} is missing.")
@@ -179,8 +177,8 @@ def _check_hashes(folder: Path) -> None:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} is not readable as safetensors: {error}.") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(unreadable(path, error)) from error
 
 
 def _sha256(path: Path) -> str:

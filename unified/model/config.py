@@ -5,9 +5,12 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from unified.errors import UserError, unknown_name
+from msgspec import Meta
+
+from unified.errors import UserError, first_line, unknown_name
+from unified.model.plain import Count, conform, is_plain
 
 TRUSTED_PACKAGES = ("unified", "decoders", "tasks")
 
@@ -43,10 +46,10 @@ class ModelConfig:
         compile: run the backbone through `torch.compile`.
     """
 
-    dim: int = 192
-    depth: int = 7
-    num_heads: int = 3
-    num_registers: int = 4
+    dim: Count = 192
+    depth: Count = 7
+    num_heads: Count = 3
+    num_registers: Annotated[int, Meta(ge=0, le=1 << 20)] = 4
     observation: ClassSpec = ClassSpec("decoders.observation.ObservationEncoder")
     text: ClassSpec = ClassSpec("unified.model.text.TextEncoder")
     decoders: dict[str, ClassSpec] = field(
@@ -55,8 +58,8 @@ class ModelConfig:
             "video": ClassSpec("decoders.pixels.PixelDecoder"),
         }
     )
-    text_dropout: float = 0.0
-    time_shift: float = 1.0
+    text_dropout: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    time_shift: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     gradient_checkpointing: bool = False
     compile: bool = False
 
@@ -72,19 +75,10 @@ class ModelConfig:
             UserError: for a key that does not exist, with the nearest right one.
         """
         known = {item.name for item in dataclasses.fields(cls)}
-        for key in values:
+        for key in values if isinstance(values, Mapping) else ():
             if key not in known:
-                raise unknown_name("model option", key, known)
-        parsed: dict[str, Any] = dict(values)
-        for key in {"observation", "text"} & set(values):
-            parsed[key] = _class_spec(values[key])
-        if "decoders" in values:
-            parsed["decoders"] = {name: _class_spec(value) for name, value in values["decoders"].items()}
-        return cls(**parsed)
-
-
-def _class_spec(value: ClassSpec | Mapping[str, Any]) -> ClassSpec:
-    return value if isinstance(value, ClassSpec) else ClassSpec(**value)
+                raise unknown_name("model option", str(key), known)
+        return conform(values, cls, "network")
 
 
 def build(target: ClassSpec, /, *, trusted: tuple[str, ...] = TRUSTED_PACKAGES, **given: Any) -> Any:
@@ -109,6 +103,8 @@ def build(target: ClassSpec, /, *, trusted: tuple[str, ...] = TRUSTED_PACKAGES, 
         classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
         raise unknown_name(f"class in {module_name}", class_name, classes)
     cls = getattr(module, class_name)
+    if not inspect.isclass(cls):
+        raise UserError(f"class_path {target.class_path!r} is no class.")
     parameters = inspect.signature(cls).parameters
     missing = [name for name in given if name not in parameters]
     if missing:
@@ -117,4 +113,9 @@ def build(target: ClassSpec, /, *, trusted: tuple[str, ...] = TRUSTED_PACKAGES, 
     for key in target.init_args:
         if key not in options:
             raise unknown_name(f"argument of {target.class_path}", key, options)
-    return cls(**given, **target.init_args)
+        if is_plain(parameters[key].annotation):
+            conform(target.init_args[key], parameters[key].annotation, f"{target.class_path}: {key!r}")
+    try:
+        return cls(**given, **target.init_args)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError) as error:
+        raise UserError(f"{target.class_path} cannot be made of {target.init_args}: {first_line(error)}.") from error

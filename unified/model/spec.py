@@ -3,9 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from unified.errors import unknown_name
+from unified.model.plain import Count, conform
 
 # Names of features in data sets, LeRobot's where it has one.
 IMAGES = "observation.images."
@@ -27,10 +30,10 @@ class Embodiment:
     """
 
     name: str
-    action_dim: int
-    proprio_dim: int
+    action_dim: Count
+    proprio_dim: Count
     cameras: tuple[str, ...]
-    control_dt: float
+    control_dt: Annotated[float, Meta(gt=0, le=1e6)]
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,12 @@ class DataSpec:
 
     embodiments: tuple[Embodiment, ...]
     cameras: tuple[str, ...]
-    image_size: tuple[int, int]
-    n_obs_steps: int = 1
-    obs_stride: int = 1
-    num_frames: int = 1
-    frame_stride: int = 8
-    action_horizon: int = 8
+    image_size: tuple[Count, Count]
+    n_obs_steps: Count = 1
+    obs_stride: Count = 1
+    num_frames: Annotated[int, Meta(ge=0, le=1 << 20)] = 1
+    frame_stride: Count = 8
+    action_horizon: Count = 8
 
     @property
     def action_dim(self) -> int:
@@ -83,16 +86,16 @@ class DataSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
-        """The inverse of `to_dict`."""
-        bodies = tuple(Embodiment(**{**body, "cameras": tuple(body["cameras"])}) for body in values["embodiments"])
-        height, width = values["image_size"]
-        rest = {
-            **values,
-            "embodiments": bodies,
-            "cameras": tuple(values["cameras"]),
-            "image_size": (int(height), int(width)),
-        }
-        return cls(**rest)
+        """The inverse of `to_dict`.
+
+        Raises:
+            UserError: for a key that does not exist, or a value that it does not take.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        for key in values if isinstance(values, Mapping) else ():
+            if key not in known:
+                raise unknown_name("part of the data spec", str(key), known)
+        return conform(values, cls, "data spec")
 
 
 def _plain(value: Any) -> Any:

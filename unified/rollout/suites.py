@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, TypedDict
 
 from unified.errors import UserError, unknown_name
+from unified.model.plain import conform, parse_yaml, read_yaml
 
 _KINDS: dict[str, tuple[type, str]] = {
     "name": (str, "a text"),
@@ -19,6 +18,13 @@ _KINDS: dict[str, tuple[type, str]] = {
     "first_seed": (dict, "a mapping such as {train: 0, test: 10000}"),
     "include": (list, "a list of suites such as [screen, games]"),
 }
+
+
+class _Fields(TypedDict, total=False):
+    first_seed: dict[str, int]
+    env_kwargs: dict[str, Any]
+
+
 _OF_PARTS = ("tasks", "env_kwargs", "max_env_steps", "first_seed")
 
 
@@ -90,10 +96,7 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
     Raises:
         UserError: if it is none.
     """
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--env-kwargs is not valid YAML: {' '.join(str(error).split())}") from error
+    values = parse_yaml(text, "--env-kwargs")[1]
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UserError(f"--env-kwargs must be a mapping such as '{{latency_ms: 100}}', got {text!r}.")
     return values
@@ -117,11 +120,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
             raise unknown_name("suite", str(name_or_path), suite_names())
     if not path.is_file():
         raise UserError(f"There is no suite file {path}. Suites by name: {', '.join(suite_names())}.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    return _parse(values, path)
+    return _parse(read_yaml(path)[1], path)
 
 
 def _parse(values: object, path: Path) -> Suite:
@@ -137,6 +136,7 @@ def _parse(values: object, path: Path) -> Suite:
         value = values.get(key, kind(1) if kind is int else kind())
         if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 1):
             raise UserError(f"{path}: {key} must be {wanted}, got {value!r}.")
+    conform(values, _Fields, path)
     suite = _compose(values, path) if "include" in values else _plain(values, path)
     _check_tasks(suite, path)
     return suite

@@ -29,7 +29,11 @@ def shorten(message: str) -> str:
     given = re.findall(r"(?:Got value|Given value): (.*)", message)
     if keys and wanted:
         return f"option {keys[-1]!r}: Expected {' or '.join(dict.fromkeys(wanted))}. Got value: {' '.join(given)[:80]}"
-    return " ".join(message.split())[:400]
+    # Of a union's complaints the first is about what was meant; the others say what else might have stood there.
+    items = re.findall(r"^\s*- (?!Expected an? <class 'NoneType'>)(.*)", message, re.MULTILINE)
+    if "Union subtypes" in message and items:
+        message = f"option {keys[0]!r}: {items[-1]}" if keys else items[-1]
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", " ".join(message.split()))[:400]
 
 
 def origin_of(options: Options, message: str) -> str:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from unified.errors import unknown_name
+from unified.errors import UserError, unknown_name
 from unified.model.config import ClassSpec
+from unified.model.plain import conform, is_plain, parse_yaml
 from unified.training.options import SPECIAL, Options, UsageError
 
 
@@ -54,6 +55,9 @@ def resolve_class(name: str, base: type) -> type | None:
 
 def _check_value(options: Options, annotation: Any, value: Any, path: str) -> None:
     choices = _alternatives(annotation)
+    if not any(_takes(choice, value) for choice in choices):
+        wanted = " or ".join(dict.fromkeys(map(_words, choices)))
+        raise UsageError(f"{options.where(path)}option {typed(path)!r}: Expected {wanted}. Got value: {value!s:.80}")
     if isinstance(value, str) and str not in choices and Any not in choices:
         base = next((choice for choice in choices if _can_be_subclassed(choice)), None)
         if base is not None and not dataclasses.is_dataclass(base) and "." not in value:
@@ -82,18 +86,57 @@ def _check_value(options: Options, annotation: Any, value: Any, path: str) -> No
                 _check_value(options, item_type, item, f"{path}[{index}]")
 
 
+def _takes(choice: Any, value: Any) -> bool:
+    """Whether a value may become what one alternative of an annotation asks for; the parser behind decides the rest."""
+    if is_plain(choice):
+        return _conforms(value, choice) or (isinstance(value, str) and _conforms(_read(value), choice))
+    if get_origin(choice) in (list, tuple, Sequence, Iterable):
+        return isinstance(value, list)
+    if get_origin(choice) in (dict, Mapping) or dataclasses.is_dataclass(choice):
+        return isinstance(value, Mapping)
+    return not _can_be_subclassed(choice) or isinstance(value, str | Mapping)
+
+
+def _conforms(value: Any, choice: Any) -> bool:
+    try:
+        conform(value, choice, "")
+    except UserError:
+        return False
+    return True
+
+
+def _read(text: str) -> Any:
+    """A text as the parser behind will read it: numbers in quotes are numbers."""
+    try:
+        return parse_yaml(text, "")[1]
+    except UserError:
+        return text
+
+
+def _words(choice: Any) -> str:
+    if get_origin(choice) in (list, tuple, Sequence, Iterable):
+        return "a list"
+    if get_origin(choice) in (dict, Mapping) or dataclasses.is_dataclass(choice):
+        return "a mapping"
+    if get_origin(choice) is Literal:
+        return " or ".join(repr(item) for item in get_args(choice))
+    return "null" if choice is NoneType else getattr(choice, "__name__", str(choice))
+
+
 def _check_class(options: Options, base: type, value: Mapping[str, Any], path: str) -> None:
     for key in value:
         if key not in SPECIAL:
             raise _unknown(options, "option", key, f"{path}.{key}", [*SPECIAL, *value.get("init_args", {})])
-    name = str(value["class_path"])
+    name, init_args = value["class_path"], value.get("init_args") or {}
+    if not isinstance(name, str) or not isinstance(init_args, Mapping):
+        wanted = "class_path takes the name of a class and init_args a mapping"
+        raise UsageError(f"{options.where(path)}option {typed(path)!r}: {wanted}, got {dict(value)!r:.80}.")
     cls = resolve_class(name, base)
     if cls is None or not issubclass(cls, base):
         wanted = f"{base.__name__}" if cls is None else f"{base.__name__}, which {name} is not"
         names = [c.__name__ if "." not in name else f"{c.__module__}.{c.__name__}" for c in _subclasses(base)]
         own = [item for item in names if not item.startswith("pytorch_lightning")]
         raise UsageError(f"{options.where(f'{path}.class_path')}{path}: {unknown_name(wanted, name, own)}")
-    init_args = value.get("init_args") or {}
     _check_names(options, init_args, parameters_of(cls), f"{path}.init_args", parameters_of(cls))
 
 
@@ -150,7 +193,11 @@ def _hints(thing: Any) -> dict[str, Any]:
 
 
 def _subclasses(base: type) -> list[type]:
-    found = [base]
-    for cls in found:
-        found += [sub for sub in cls.__subclasses__() if sub not in found]
+    found = {base: None}  # a set in order
+    waiting = [base]
+    while waiting:
+        for cls in type.__subclasses__(waiting.pop(0)):
+            if cls not in found:
+                found[cls] = None
+                waiting.append(cls)
     return [cls for cls in found if not inspect.isabstract(cls)]

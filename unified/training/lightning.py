@@ -17,11 +17,13 @@ from jsonargparse import set_parsing_settings
 from pytorch_lightning.callbacks import Checkpoint, RichProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from safetensors.torch import save_file
 
 from unified.atomic import atomic_path, write_text
 from unified.data.module import WindowDataModule
-from unified.errors import UserError
+from unified.errors import UserError, first_line
+from unified.model.plain import conform
 from unified.training import summary
 from unified.training.callbacks.average import AveragedWeights
 from unified.training.callbacks.checkpointing import Checkpointing, Interrupted
@@ -109,6 +111,9 @@ class UnifiedCLI(LightningCLI):
         except UserError as error:
             self.failure = error
             raise
+        except (TypeError, ArithmeticError, LookupError) as error:
+            self.failure = UsageError(f"{class_type.__name__} cannot be made of these options: {first_line(error)}.")
+            raise self.failure from error
 
     def _parse_ckpt_path(self) -> None:
         """Lightning lets a checkpoint's stored options win over the command line here; `_check_checkpoint` does not."""
@@ -245,6 +250,8 @@ def run(options: Options) -> int:
             raise
     except UserError as error:
         raise type(error)(f"{origin_of(options, str(error))}{error}") from error
+    except MisconfigurationException as error:
+        raise UsageError(f"trainer: {first_line(error)}") from error
     return 0
 
 
@@ -253,6 +260,7 @@ def run_folder(options: Options, tree: dict[str, Any]) -> Path:
 
     Processes that this one starts for other devices find the answer in the environment.
     """
+    conform(tree.get("run_dir"), str | None, "option 'run_dir'", UsageError)
     if tree.get("run_dir") or FOLDER_VARIABLE in os.environ:
         return Path(tree.get("run_dir") or os.environ[FOLDER_VARIABLE])
     first = Path("runs") / (options.configs[0].stem if options.configs else options.verb)

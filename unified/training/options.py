@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from unified.errors import UserError, unknown_name
+from unified.model.plain import parse_yaml
+from unified.model.plain import read_yaml as read_plain_yaml
 
 VERBS = ("fit", "validate", "test", "predict")
 GROUPS = ("model", "data", "trainer")
@@ -143,19 +145,15 @@ def read_yaml(path: Path, origins: dict[str, str]) -> dict[str, Any]:
         UsageError: for bad syntax, a key given twice or a file that is not a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}.") from error
+        node, values = read_plain_yaml(path, _Loader)
+    except UserError as error:
+        raise UsageError(str(error)) from error
     if node is None:
         return {}
     if not isinstance(values, dict):
         raise UsageError(f"{path}:1: a config is a mapping such as `trainer: ...`, got {type(values).__name__}.")
+    if odd := [key for key in values if not isinstance(key, str)]:
+        raise UsageError(f"{path}: {odd[0]!r} is no name of an option.")
     _note_lines(node, "", path, origins)
     return values
 
@@ -196,8 +194,8 @@ def _override(options: Options, key: str, text: str) -> None:
             _override(options, each, text)
         return
     try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
+        value = parse_yaml(text, f"--{key}", _Loader)[1]
+    except UserError:
         value = text
     if key in ("model", "data") and isinstance(value, str):
         key = f"{key}.class_path"
@@ -225,5 +223,7 @@ def _set(tree: dict[str, Any], parts: Sequence[str], value: Any) -> str:
         child = node.get(parts[0])
         if isinstance(child, str) and "${" not in child:
             child = {"class_path": child}
-        node[parts[0]] = child if isinstance(child, dict) else {}
+        if child is not None and not isinstance(child, dict):
+            raise UsageError(f"{'.'.join(path)} is {child!r:.80} in a config, which has no {parts[1]!r} inside.")
+        node[parts[0]] = child or {}
         node, parts = node[parts[0]], parts[1:]

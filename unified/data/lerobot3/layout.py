@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Meta
 
 from unified.data.lerobot3.episode_stats import Stats, vector_stats
 from unified.errors import DataError, UserError
@@ -30,6 +31,33 @@ INDEX_FEATURES: dict[str, dict[str, Any]] = {
 }
 _WIDEST_WITH_STATS = 128  # nobody normalises a simulator's state, and its statistics would outweigh the data
 _DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
+
+
+class Feature(TypedDict):
+    """A column or a film."""
+
+    dtype: str
+    shape: list[Annotated[int, Meta(ge=0, le=1 << 20)]]
+
+
+class Info(TypedDict):
+    """What `meta/info.json` must say to be read; it may say more."""
+
+    fps: Annotated[float, Meta(gt=0, le=100_000)]
+    features: dict[str, Feature]
+    data_path: str
+    total_episodes: Annotated[int, Meta(ge=0)]
+    total_frames: Annotated[int, Meta(ge=0)]
+    robot_type: NotRequired[str | None]
+    video_path: NotRequired[str | None]
+
+
+class Provenance(TypedDict, total=False):
+    """What `meta/unified.json` may say of how a data set was made."""
+
+    is_demonstration: bool
+    embodiment: str | None
+    episodes: list[dict[str, Any]]
 
 
 def video_keys(features: Features) -> list[str]:

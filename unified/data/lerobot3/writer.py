@@ -17,7 +17,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -28,9 +28,17 @@ from unified.data.lerobot3 import layout
 from unified.data.lerobot3.episode_stats import Stats, fold_stats, image_stats, vector_stats
 from unified.data.lerobot3.mp4 import find_encoding, probe_mp4, write_mp4
 from unified.errors import DataError, UserError
+from unified.model.plain import conform, read_json
 
 _SCRATCH = ".unfinished"
-_COUNTS = ("total_episodes", "total_frames", "total_tasks")
+
+
+class _Info(layout.Info):
+    total_tasks: int
+
+
+class _Provenance(TypedDict):
+    episodes: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -315,12 +323,8 @@ def read_info(root: Path) -> dict[str, Any]:
         DataError: if it is damaged.
         UserError: if it names a feature that cannot be stored.
     """
-    info = _read_json(root / layout.INFO, {"features": dict, "fps": (int, float), **dict.fromkeys(_COUNTS, int)})
-    features: dict[str, Any] = {k: v for k, v in info["features"].items() if k not in layout.INDEX_FEATURES}
-    for key, feature in features.items():
-        if not isinstance(feature, dict):
-            raise DataError(f"{root / layout.INFO} is damaged: feature {key!r} is {feature!r}.")
-    layout.check_features(features)
+    info = _read_json(root / layout.INFO, _Info)
+    layout.check_features({key: value for key, value in info["features"].items() if key not in layout.INDEX_FEATURES})
     return info
 
 
@@ -330,20 +334,14 @@ def read_provenance(root: Path) -> dict[str, Any]:
     Raises:
         DataError: if it is damaged.
     """
-    return _read_json(root / layout.PROVENANCE, {"episodes": list})
+    return _read_json(root / layout.PROVENANCE, _Provenance)
 
 
-def _read_json(path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _no_dataset(path.parent.parent) from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    for name, kind in fields.items():
-        value = values.get(name) if isinstance(values, dict) else None
-        if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
-            raise DataError(f"{path} is damaged: {name} is {value!r}. Bring it back from a copy.")
+def _read_json(path: Path, wanted: Any) -> dict[str, Any]:
+    if not path.exists():
+        raise _no_dataset(path.parent.parent)
+    values = read_json(path, dict[str, Any], DataError)
+    conform(values, wanted, path, DataError)
     return values
 
 
