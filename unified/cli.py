@@ -20,15 +20,15 @@ import unified
 from unified.errors import UserError, unknown_name
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("unified.commands.demo", "the whole story, small: record, train, act, imagine, one HTML report"),
-    "record": ("unified.commands.record", "let an expert, a checkpoint or play act in environments; keep a dataset"),
+    "demo": ("unified.commands.demo", "record, train, act and imagine on a small scale; one HTML report"),
+    "record": ("unified.commands.record", "let a policy act in environments and keep it as a dataset"),
     "import": ("unified.commands.import_", "turn a dataset of another layout into a checked LeRobot v3 dataset"),
     "fit": ("unified.training.cli", "train what a YAML file describes"),
-    "validate": ("unified.training.cli", "validation losses of a checkpoint"),
-    "test": ("unified.training.cli", "test metrics of a checkpoint"),
-    "predict": ("unified.training.cli", "predictions of a checkpoint"),
+    "validate": ("unified.training.cli", "losses and metrics of a checkpoint on the validation windows"),
+    "test": ("unified.training.cli", "losses and metrics of a checkpoint on the test windows"),
+    "predict": ("unified.training.cli", "a checkpoint's answers, as safetensors files"),
     "evaluate": ("unified.commands.evaluate", "run a policy in a suite: success with intervals, films, a report"),
-    "generate": ("unified.commands.generate", "imagine the film that follows an observation"),
+    "generate": ("unified.commands.generate", "imagine the film that follows a recorded frame"),
     "gallery": ("unified.commands.gallery", "a page with a film of every environment, its expert and its speed"),
     "doctor": ("unified.commands.doctor", "what this machine has and lacks, with the fix for each"),
 }

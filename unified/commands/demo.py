@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-HELP = "The whole story, small: record demonstrations, train one model, let it act and imagine, write one HTML report."
+HELP = "Record demonstrations, train one model, let it act and imagine, and write one report, in ten minutes on a CPU."
 EXAMPLES = """
 unified demo --quick --output runs/demo-quick
 """
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of training (default 0)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="simulation processes (default 2)")
     parser.add_argument(
-        "--quick", action="store_true", help="a minute instead of ten: shows the way, the model will be poor"
+        "--quick", action="store_true", help="one minute instead of ten; shows what happens, but the model stays poor"
     )
 
 

@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/evaluate-<policy>-<suite>")
     parser.add_argument("--seed", type=int, default=0, help="seed of the policy's own noise (default 0)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="simulation processes (default 2)")
-    parser.add_argument("--envs", type=int, default=10, metavar="N", help="environments a process (default 10)")
-    parser.add_argument("--films", type=int, default=2, metavar="K", help="filmed episodes a task (default 2)")
+    parser.add_argument("--envs", type=int, default=10, metavar="N", help="environments in each process (default 10)")
+    parser.add_argument("--films", type=int, default=2, metavar="K", help="episodes to film, a task (default 2)")
     parser.add_argument(
         "--baselines",
         default="expert,random",
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="actions executed before the next decision (default 4)",
     )
-    model.add_argument("--guidance", type=float, default=1.0, help="above 1: follow the instruction more (default 1)")
+    model.add_argument("--guidance", type=float, default=1.0, help="above 1 the instruction counts more (default 1)")
     model.add_argument("--device", help="where the model runs (default: cuda where there is one, else cpu)")
     model.add_argument(
         "--data", action="append", default=[], metavar="DATASET", help="also score all queries on its held-out episodes"
@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share held out in training (default 0.1); 1: all, never trained on",
     )
     model.add_argument("--data-seed", type=int, default=0, help="seed of the split in training (default 0)")
-    model.add_argument("--plans", type=int, default=1, metavar="K", help="films of plans a task (default 1)")
+    model.add_argument("--plans", type=int, default=1, metavar="K", help="films of plans and what came (default 1)")
 
 
 def run(args: argparse.Namespace) -> int:

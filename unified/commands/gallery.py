@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="names in configs/suites (default: screen,games,deformable,driving,metaworld-mt50)",
     )
     parser.add_argument("--episodes", type=int, default=5, metavar="N", help="held-out seeds a task (default 5)")
-    parser.add_argument("--size", type=int, default=160, metavar="PIXELS", help="of the films (default 160)")
+    parser.add_argument("--size", type=int, default=160, metavar="PIXELS", help="size of the films (default 160)")
     parser.add_argument("--output", type=Path, default=Path("runs/gallery"), metavar="DIR", help="default runs/gallery")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="simulation processes (default 2)")
     parser.add_argument("--seed", type=int, default=0, help="without effect: the suites fix their seeds")

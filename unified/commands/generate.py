@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the world model is told: the executed actions (default), those of another place of the dataset, or "
         "an array of (steps, action size)",
     )
-    parser.add_argument("--rollout", type=int, default=1, metavar="N", help="windows, each from the last (default 1)")
+    parser.add_argument("--rollout", type=int, default=1, metavar="N", help="windows imagined in a row (default 1)")
     parser.add_argument("--num-steps", type=int, default=4, metavar="N", help="denoise steps (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise and of shuffled actions (default 0)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/generate-<query>-<dataset>")

@@ -17,7 +17,7 @@ from unified.rollout.recording.plan import LABELS, Plan
 from unified.rollout.rendering import configure_rendering
 from unified.rollout.suites import Suite, SuiteTask, load_suite, parse_env_kwargs
 
-HELP = "Let an expert, a checkpoint or play act in environments and keep what happened as a LeRobot v3 dataset."
+HELP = "Let a policy act in environments, and keep what happened as a LeRobot v3 dataset."
 EXAMPLES = """
 unified record --env sims:MetaWorld-reach-v3 --episodes 2 --output runs/record-reach
 unified record --env sims:MetaWorld-reach-v3 --episodes 3 --output runs/record-reach --resume
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the dataset")
     names = ", ".join(BUILTIN_POLICIES)
     parser.add_argument(
-        "--policy", default="expert", help=f"{names} (default expert), a baseline of the environments, or a checkpoint"
+        "--policy", default="expert", help=f"{names}, a baseline of the environments, or a checkpoint (default expert)"
     )
     parser.add_argument(
         "--label",
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the column expert_action holds: the policy's own action (default), or the expert's advice",
     )
     parser.add_argument(
-        "--expert-share", type=float, default=0.0, metavar="P", help="share of env steps at which the expert acts"
+        "--expert-share", type=float, default=0.0, metavar="P", help="share of steps in which the expert acts instead"
     )
     parser.add_argument("--device", help="where a checkpoint runs (default: cuda where there is one, else cpu)")
     parser.add_argument("--episodes", type=int, default=25, metavar="N", help="episodes a task (default 25)")
@@ -52,23 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--noise",
         type=_numbers,
         metavar="SD,SD,...",
-        help="noise added to the expert's actions, levels take turns (expert: 0,0.1,0.2); labels stay clean",
+        help="noise added to executed actions, one level an episode in turn, such as 0,0.1,0.2; labels stay clean",
     )
     parser.add_argument(
-        "--shoves", type=float, default=0.0, metavar="P", help="chance per env step of a push away, in noisy episodes"
+        "--shoves", type=float, default=0.0, metavar="P", help="chance of a push in a step of an episode with noise"
     )
     parser.add_argument("--cameras", type=_names, metavar="A,B", help="cameras (default: the suite's or environment's)")
     parser.add_argument(
         "--image-size", type=int, metavar="PIXELS", help="height and width (default: the suite's or 64)"
     )
     parser.add_argument("--env-kwargs", metavar="YAML", help="other arguments of the environments: '{latency_ms: 100}'")
-    parser.add_argument("--max-env-steps", type=int, metavar="N", help="an episode without success ends after these")
+    parser.add_argument("--max-env-steps", type=int, metavar="N", help="an episode without success ends after so many")
     parser.add_argument(
-        "--play-steps", type=int, default=150, metavar="N", help="length of play, random or hold episodes"
+        "--play-steps", type=int, default=150, metavar="N", help="steps of play, random or hold (default 150)"
     )
     parser.add_argument("--workers", type=int, default=_cores(), metavar="N", help="processes (default: one a core)")
     parser.add_argument("--seed", type=int, help="first environment seed of every task (default: the suite's, or 0)")
-    parser.add_argument("--video", default="lossless", help="lossless (default) or compact: plays anywhere, worse")
+    parser.add_argument("--video", default="lossless", help="lossless (default) or compact: plays anywhere, less exact")
     parser.add_argument("--keep-failures", action="store_true", help="also keep episodes in which the policy failed")
     parser.add_argument("--resume", action="store_true", help="add what is missing to a recording that was interrupted")
 

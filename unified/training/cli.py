@@ -19,14 +19,14 @@ HELP = """usage: unified {verb} -c CONFIG [-c OVERLAY ...] [--key value ...]
 
 {what}
 
-A config is YAML that mirrors constructors (see configs/). Later files are laid over earlier ones, --key value over all;
-`${{data.image_size}}` inside a file refers to another value. Names such as `-c sizes/base` are found in configs/.
+The keys of a config are arguments of the classes that it names. Later files are laid over earlier ones, --key over all;
+`${{data.image_size}}` inside a file refers to another value. Short names such as `-c sizes/base` are found in configs/.
 
 options:
   -c, --config FILE        YAML file; may be repeated
   --run_dir DIR            where everything goes (default: runs/NAME of the first config, NAME-2, ...)
   --ckpt_path FILE|last    checkpoint to continue from (fit) or to judge (the others)
-  --seed N                 of data, model and training
+  --seed N                 seed of data, model and training
   --model.KEY VALUE        a task's options, for example --model.network.depth 9, or
                            --model.optimizer Muon --model.optimizer.lr 0.01
   --data.KEY VALUE         data, for example --data.batch_size 256
