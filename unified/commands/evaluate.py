@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unified.commands.bar import progress_bar
 from unified.errors import UserError
 from unified.judging.results import EpisodeResult
 from unified.report.tables import label, print_tables
@@ -216,13 +217,13 @@ def _model_extras(
     settings = {name: getattr(args, name) for name in ("num_steps", "n_action_steps", "guidance")}
     more: dict[str, Any] = {"policy_settings": settings}
     if args.plans and "video" in model.decoders:
-        with _Bar("plans", 1) as bar:
+        with progress_bar("plans", 1) as show:
             more["plans"] = [
                 plan
                 for part in suite.leaves
                 for plan in make_plans(model, part, episodes, folder, args.plans, args.num_steps, args.seed)
             ]
-            bar.advance()
+            show(1)
     return {**more, "training": loss_curves(args.policy), "queries": _query_scores(model, args, folder)}
 
 
@@ -231,11 +232,11 @@ def _query_scores(model: "UnifiedModel", args: argparse.Namespace, folder: Path)
 
     scores: dict[str, Any] = {}
     for root in args.data:
-        with _Bar(f"queries on {root}", 1) as bar:
+        with progress_bar(f"queries on {root}", 1) as show:
             scores[label(root)] = judge_queries(
                 model, root, folder, args.windows, args.num_steps, args.seed, args.holdout, args.data_seed
             )
-            bar.advance()
+            show(1)
     return scores
 
 
@@ -251,37 +252,14 @@ def _rollouts(
     from unified.judging.evaluation import episodes_of, run_policy
 
     results: list[EpisodeResult] = []
-    with _Bar(label(name), len(episodes)) as bar:
+    successes: list[bool] = []
+    with progress_bar(label(name), len(episodes)) as show:
+
+        def tell(result: EpisodeResult) -> None:
+            successes.append(result.success)
+            show(len(successes), f"{100 * sum(successes) / len(successes):.0f} % succeed")
+
         for part, policy in zip(suite.leaves, policies, strict=True):
             mine, steps = episodes_of(part, episodes), part.max_env_steps
-            results += run_policy(mine, policy, steps, folder, args.workers, args.envs, bar.advance)
+            results += run_policy(mine, policy, steps, folder, args.workers, args.envs, tell)
     return results
-
-
-class _Bar:
-    """A progress bar on stderr that also says how many have succeeded."""
-
-    def __init__(self, title: str, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
-        self._task = self._progress.add_task(title, total=total, note="")
-        self._successes, self._results = 0, 0
-
-    def __enter__(self) -> "_Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, result: EpisodeResult | None = None) -> None:
-        """One more done."""
-        note = ""
-        if result is not None:
-            self._results += 1
-            self._successes += result.success
-            note = f"{100 * self._successes / self._results:.0f} % succeed"
-        self._progress.update(self._task, advance=1, note=note)

@@ -1,6 +1,7 @@
 """`unified gallery`: a page with a still and a film of every environment, its expert's success and its speed."""
 
 import argparse
+import itertools
 import json
 import shlex
 import sys
@@ -34,10 +35,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: for an unknown suite, or an environment that breaks.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from unified.atomic import write_text
+    from unified.commands.bar import progress_bar
     from unified.report.gallery import Exhibit, visit, write_gallery
     from unified.rollout.rendering import configure_rendering
     from unified.rollout.suites import load_suite
@@ -45,12 +44,10 @@ def run(args: argparse.Namespace) -> int:
     suites = [load_suite(name.strip()) for name in args.suites.split(",")]
     configure_rendering()
     exhibits: list[Exhibit] = []
-    with Progress(console=Console(stderr=True)) as bar:
-        for suite in suites:
-            line = bar.add_task(suite.name, total=len(suite.tasks) * args.episodes)
-            exhibits += visit(
-                suite, args.episodes, args.workers, args.size, lambda _, line=line: bar.update(line, advance=1)
-            )
+    for suite in suites:
+        with progress_bar(suite.name, len(suite.tasks) * args.episodes) as show:
+            count = map(show, itertools.count(1))
+            exhibits += visit(suite, args.episodes, args.workers, args.size, lambda _, count=count: next(count))
     command = shlex.join(["unified", *sys.argv[1:]])
     page = write_gallery(args.output, exhibits, command)
     numbers = {"command": command, "environments": [exhibit.to_dict() for exhibit in exhibits]}

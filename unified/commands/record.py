@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from unified.atomic import write_text
+from unified.commands.bar import progress_bar
 from unified.errors import UserError
 from unified.rollout.builtin import BUILTIN_POLICIES
 from unified.rollout.episodes import Rules
@@ -139,25 +140,17 @@ def make_plan(args: argparse.Namespace) -> Plan:
 
 
 def _record_with_bar(plan: Plan, args: argparse.Namespace) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    command = "unified record " + shlex.join(item for item in sys.argv[2:] if item != "--resume")
+    first: list[tuple[float, int]] = []  # time and frames when the workers began
+    with progress_bar("recording") as show:
 
-    columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    start, at_start = time.perf_counter(), -1
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        line = bar.add_task("starting", total=None)
+        def tell(now: Progress) -> None:
+            first[:] = first or [(time.perf_counter(), now.frames)]
+            rate = (now.frames - first[0][1]) / max(time.perf_counter() - first[0][0], 1e-3)
+            note = f"{now.frames} frames, {rate:.0f} frames/s, {sum(now.discarded.values())} failures"
+            show(now.episodes, note, now.total)
 
-        def show(now: Progress) -> None:
-            nonlocal at_start, start
-            if at_start < 0:
-                at_start, start = now.frames, time.perf_counter()
-            rate = (now.frames - at_start) / max(time.perf_counter() - start, 1e-3)
-            text = f"{now.frames} frames, {rate:.0f} frames/s, {sum(now.discarded.values())} failures"
-            bar.update(line, completed=now.episodes, total=now.total, description=text)
-
-        command = "unified record " + shlex.join(item for item in sys.argv[2:] if item != "--resume")
-        return record(plan, args.output, args.workers, args.resume, command, show, args.device)
+        return record(plan, args.output, args.workers, args.resume, command, tell, args.device)
 
 
 def _summary(progress: Progress, root: Path, seconds: float) -> dict[str, object]:
