@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from decoders.embodiment import EmbodimentLinear, Normalizer
-from unified.errors import UserError, unknown_name
+from unified.errors import UserError, check_numbers, unknown_name
 from unified.model.batch import ACTION, Batch, Observation
 from unified.model.sequence import Segment
 from unified.model.spec import DataSpec
@@ -31,6 +31,7 @@ class ActionDecoder(nn.Module):
         if predicts not in PREDICTIONS:
             raise unknown_name("prediction (predicts)", predicts, PREDICTIONS)
         self.predicts = predicts
+        check_numbers(least=1, actions_per_token=actions_per_token)
         if spec.action_horizon % actions_per_token:
             raise UserError(
                 f"action_horizon must be a multiple of actions_per_token ({actions_per_token}), "

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unified.atomic import atomic_path
-from unified.errors import UserError
+from unified.errors import UserError, check_numbers
 
 WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "unified-codec-1"
 FINE = 16  # channels at full resolution
@@ -182,6 +182,7 @@ class ConvCodec(nn.Module, VideoCodec):
         cameras: Sequence[str] | None = None,
     ):
         super().__init__()
+        check_numbers(least=1, channels=channels)
         if frames_per_latent not in (1, 2, 4):
             raise UserError(f"frames_per_latent must be 1, 2 or 4, got {frames_per_latent}.")
         if width < 8 or width % 8:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unified.errors import UserError
+from unified.errors import UserError, check_numbers
 from unified.model.batch import Batch, Observation
 from unified.model.sequence import Segment, grid_coordinates
 from unified.model.spec import DataSpec
@@ -59,6 +59,7 @@ class FrameDecoder(nn.Module):
         time_per_frame: bool = False,
     ):
         super().__init__()
+        check_numbers(least=1, patch_size=patch_size, channels=channels)
         if not spec.num_frames:
             raise UserError("A decoder of frames needs future frames: data.num_frames must be at least 1, got 0.")
         height, width = size

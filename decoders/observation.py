@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from decoders.embodiment import EmbodimentLinear, Normalizer
 from decoders.frames import patchify
 from decoders.keypoints import SHRINK, Keypoints, trunk
-from unified.errors import UserError
+from unified.errors import UserError, check_numbers
 from unified.model.batch import PROPRIO, Observation
 from unified.model.sequence import Segment, grid_coordinates
 from unified.model.spec import DataSpec
@@ -45,6 +45,8 @@ class ObservationEncoder(nn.Module):
         is_blind: bool = False,
     ):
         super().__init__()
+        check_numbers(least=1, prefix="observation.", patch_size=patch_size, width=width, channels=channels)
+        check_numbers(least=0, prefix="observation.", keypoints=keypoints)
         height, image_width = spec.image_size
         if height % patch_size or image_width % patch_size:
             raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{image_width}.")

@@ -12,7 +12,7 @@ from torch import Tensor
 from tasks.augmentation import draw_shifts, mirror, shift_pictures
 from tasks.metrics import METRICS, Metric
 from tasks.mixing import interleave, move_play, passes_of, shares_of
-from unified.errors import UserError, unknown_name
+from unified.errors import UserError, check_numbers, unknown_name
 from unified.model.batch import Batch
 from unified.model.config import ModelConfig
 from unified.model.model import UnifiedModel
@@ -20,8 +20,7 @@ from unified.model.queries import get_query
 from unified.model.spec import DataSpec
 from unified.training.network import Network
 from unified.training.optimizers import Muon, OptimizerFactory, describe
-from unified.training.progress import log_interval, run_progress
-from unified.training.schedule import ProgressSchedule, Schedule
+from unified.training.schedule import ProgressSchedule, Schedule, log_interval, run_progress
 
 VALIDATION_SEED = 1_000_003
 SHIFT_SEED = 1_000_033
@@ -71,10 +70,10 @@ class GenerativeTask(pl.LightningModule):
         self.optimizer_factory = optimizer or Muon()
         self.schedule, self.seed = schedule, seed
         self.shift_pixels, self.mirror_actions = shift_pixels, tuple(mirror_actions)
+        self._check(config, queries)
         self._shares = shares_of(queries)
         self._passes = passes_of(list(self.queries.values()))
         self._pattern: Tensor | None = None
-        self._check(config, queries)
         self.model = UnifiedModel(config, DataSpec.from_dict(spec))
         widest = self.model.spec.action_dim
         if any(not 0 <= index < widest for index in self.mirror_actions):
@@ -94,11 +93,10 @@ class GenerativeTask(pl.LightningModule):
         self.save_hyperparameters(plain, logger=False)
 
     def _check(self, config: ModelConfig, queries: Mapping[str, float]) -> None:
-        if self.shift_pixels < 0:
-            raise UserError(f"shift_pixels must be 0 (no shifts) or more, got {self.shift_pixels}.")
-        for name, share in queries.items():
-            if share <= 0:
-                raise UserError(f"queries.{name} is a share of the batch and must be above 0, got {share}.")
+        check_numbers(least=0, shift_pixels=self.shift_pixels, seed=self.seed)
+        check_numbers(least=0, prefix="loss_weights.", **self.loss_weights)
+        check_numbers(above=0, prefix="queries.", **queries)
+        for name in queries:
             for stream in self.queries[name].streams:
                 if stream not in config.decoders:
                     raise unknown_name(f"stream (query {name!r} needs its decoder)", stream, config.decoders)

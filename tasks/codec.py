@@ -10,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from decoders.codec import ConvCodec
-from unified.errors import UserError
+from unified.errors import UserError, check_numbers
 from unified.judging.scores import MOVING_THRESHOLD
 from unified.model.batch import Batch
 from unified.training.optimizers import AdamW, OptimizerFactory, describe
-from unified.training.progress import log_interval, run_progress
-from unified.training.schedule import ProgressSchedule, Schedule
+from unified.training.schedule import ProgressSchedule, Schedule, log_interval, run_progress
 
 ARMS = ("", "_alone", "_copy_first")  # from a true first frame; each picture by itself; the first frame repeated
 
@@ -53,6 +52,7 @@ class Codec(pl.LightningModule):
         seed: int = 0,
     ):
         super().__init__()
+        check_numbers(least=0, latent_noise=latent_noise, gradient_weight=gradient_weight, pull=pull, seed=seed)
         length = spec["n_obs_steps"] + spec["num_frames"]
         if length < 2 or (length - 1) % frames_per_latent:
             raise UserError(

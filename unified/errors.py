@@ -1,8 +1,10 @@
 """Errors that a user can cause, and the help that goes with a wrong name."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -41,3 +43,31 @@ def unreadable(path: Path, error: BaseException) -> str:
     if is_pointer:
         return f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned."
     return f"{path} cannot be read, it is damaged or half-written ({first_line(error)}). Copy or make it again."
+
+
+def check_numbers(
+    least: int | float | None = None,
+    above: int | float | None = None,
+    most: int | float | None = None,
+    below: int | float | None = None,
+    prefix: str = "",
+    **values: Any,
+) -> None:
+    """Refuse options that are not finite or out of range; None is an option that was not given.
+
+    Raises:
+        UserError: naming the option, as `prefix` and its name, what it was and what is allowed.
+    """
+    words = {"at least": least, "above": above, "at most": most, "below": below}
+    for name, value in values.items():
+        is_in_range = value is None or (
+            isinstance(value, int | float)
+            and math.isfinite(value)
+            and (least is None or value >= least)
+            and (above is None or value > above)
+            and (most is None or value <= most)
+            and (below is None or value < below)
+        )
+        if not is_in_range:
+            limits = " and ".join(f"{word} {limit}" for word, limit in words.items() if limit is not None)
+            raise UserError(f"{prefix}{name} must be {limits or 'a finite number'}, got {value!r}.")

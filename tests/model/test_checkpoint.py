@@ -58,6 +58,14 @@ def test_saving_again_replaces_the_folder(folder: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
+def test_weights_that_are_not_finite_are_no_model(folder: Path) -> None:
+    model = UnifiedModel.from_pretrained(folder)
+    torch.nn.init.constant_(model.no_text, torch.nan)
+    model.save_pretrained(folder)
+    with pytest.raises(UserError, match="no_text is not finite"):
+        UnifiedModel.from_pretrained(folder)
+
+
 @pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.STATS, checkpoint.CONFIG])
 def test_one_flipped_bit_is_refused(folder: Path, name: str) -> None:
     data = bytearray((folder / name).read_bytes())

@@ -109,6 +109,17 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
 
 
+def test_what_is_not_finite_is_not_saved(tmp_path: Path) -> None:
+    save(tmp_path / "a.ckpt")
+    spoilt = {
+        "state_dict": {"w": torch.zeros(2)},
+        "optimizer_states": [{"state": {0: {"m": torch.tensor([torch.inf])}}}],
+    }
+    with pytest.raises(UserError, match=r"a\.ckpt was not written: optimizer_states\.0\.state\.0\.m is not finite"):
+        AtomicCheckpointIO().save_checkpoint(spoilt, tmp_path / "a.ckpt")
+    assert read_checkpoint(tmp_path / "a.ckpt")["global_step"] == 3
+
+
 def test_differences_are_listed_by_dotted_key() -> None:
     assert differences({"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"b": 3, "c": (1,)}, "e": 4}) == {
         "a.b": (1, 3),

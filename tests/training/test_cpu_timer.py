@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.demos.boring_classes import BoringModel
 
 from unified.training.callbacks.cpu_timer import CpuTimer
-from unified.training.progress import run_progress
+from unified.training.schedule import run_progress
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore:.*does not have many workers")
 

@@ -1,5 +1,6 @@
 """Runs that are killed, stopped or spread over processes: programs of their own, as users start them."""
 
+import json
 import os
 import selectors
 import signal
@@ -61,7 +62,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     # Steps 24 of an epoch of 9 batches: the kill comes between two checkpoints and in the middle of an epoch.
     trainer = {"max_steps": 24, "log_every_n_steps": 1, "val_check_interval": 7}
     config = str(
-        write_config(trainer=trainer, data={"steps_per_epoch": 9}, checkpoints={"every_n_steps": 5, "keep": 0})
+        write_config(trainer=trainer, data={"steps_per_epoch": 9}, checkpoints={"every_n_steps": 5, "keep": -1})
     )
     whole = unified("fit", "-c", config, "--run_dir", "whole")
     finish(whole)
@@ -126,3 +127,16 @@ def test_two_processes_stop_together_and_go_on(unified: Start, write_config: Wri
     arguments = ["--ckpt_path", "last", "--trainer.max_steps", str(step + 2)]
     finish(unified("fit", "-c", config, "--run_dir", "run", *arguments, MASTER_PORT=port))
     assert read_checkpoint(list_checkpoints(tmp_path / "run")[-1])["global_step"] == step + 2
+
+
+def test_two_runs_of_a_config_at_once_get_folders_of_their_own(
+    unified: Start, write_config: WriteConfig, tmp_path: Path
+) -> None:
+    config = str(write_config("twice", trainer={"max_steps": 4, "limit_val_batches": 0}))
+    for run in [unified("fit", "-c", config), unified("fit", "-c", config)]:
+        finish(run)
+    for name in ("twice", "twice-2"):
+        assert [path.name for path in list_checkpoints(tmp_path / "runs" / name)] == ["step-00000004.ckpt"]
+        lines = (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()
+        steps = [json.loads(line)["step"] for line in lines]
+        assert steps == sorted(set(steps))

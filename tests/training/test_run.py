@@ -267,6 +267,66 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     assert all(torch.isfinite(tensor).all() for tensor in state.values() if tensor.is_floating_point())
 
 
+def test_weights_that_an_update_makes_infinite_are_not_saved(
+    write_config: WriteConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rate = ["--model.optimizer", "{class_path: AdamW, init_args: {lr: 1.0e+39}}", "--checkpoints.every_n_steps", "1"]
+    assert main(["fit", "-c", str(write_config()), "--run_dir", str(tmp_path / "run"), *rate]) == 1
+    assert "Step 0: the weights are not finite after the update" in capsys.readouterr().err
+    assert not list_checkpoints(tmp_path / "run")
+    assert not (tmp_path / "run" / "pretrained").exists()
+
+
+OUT_OF_RANGE = [
+    ("model.optimizer.lr", ".inf", "optimizer.init_args.lr must be a finite number, got inf"),
+    ("trainer.gradient_clip_val", ".nan", "trainer.gradient_clip_val must be a finite number, got nan"),
+    ("ema.decay", ".nan", "ema.decay must be a finite number"),
+    ("model.optimizer.lr", "0", "optimizer.lr must be above 0, got 0"),
+    ("model.optimizer.weight_decay", "-1", "optimizer.weight_decay must be at least 0"),
+    ("model.optimizer.momentum", "1", "optimizer.momentum must be at least 0 and below 1"),
+    ("model.optimizer.betas", "[0.9, 2]", "optimizer.betas[1] must be at least 0 and below 1"),
+    ("model.optimizer.newton_schulz_steps", "0", "optimizer.newton_schulz_steps must be at least 1"),
+    ("model.schedule.flat", "2", "schedule.flat must be at least 0 and at most 1"),
+    ("model.schedule.warmup_steps", "-1", "schedule.warmup_steps must be at least 0"),
+    ("model.loss_weights", "{video: -1}", "loss_weights.video must be at least 0"),
+    ("model.queries", "{policy: -1}", "queries.policy must be above 0"),
+    ("model.shift_pixels", "-1", "shift_pixels must be at least 0"),
+    ("model.seed", "-1", "seed must be at least 0"),
+    ("model.network.text_dropout", "-1.0", "'text_dropout': expected float >= 0.0"),
+    ("model.network.time_shift", "0.0", "'time_shift': expected float > 0.0"),
+    ("model.network.num_registers", "-1", "'num_registers': expected int >= 0"),
+    ("model.network.observation.patch_size", "-8", "observation.patch_size must be at least 1"),
+    ("model.network.decoders.video.patch_size", "0", "patch_size must be at least 1"),
+    ("model.network.text.num_buckets", "0", "text.num_buckets must be at least 1"),
+    ("ema.decay", "1", "ema.decay must be at least 0 and below 1"),
+    ("films.rows", "-1", "films.rows must be at least 1"),
+    ("films.every_n_validations", "-1", "films.every_n_validations must be at least 0"),
+    ("checkpoints.keep", "0", "checkpoints.keep must be at least 1, or -1 to keep all"),
+    ("checkpoints.every_n_steps", "-1", "checkpoints.every_n_steps must be at least 0"),
+    ("data.num_workers", "-1", "data.num_workers must be at least 0"),
+    ("data.holdout", "1", "data.holdout must be at least 0 and below 1"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "complaint"), OUT_OF_RANGE, ids=[f"{k}={v}" for k, v, _ in OUT_OF_RANGE])
+def test_a_number_out_of_range_is_refused_before_anything_is_built(
+    write_config: WriteConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    value: str,
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = write_config(model={"init_args": {"optimizer": "Muon"}})
+    assert main(["fit", "-c", str(config), f"--{key}={value}"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.glob("runs/*"))
+
+
 def test_a_dataset_with_nan_is_refused_before_training(
     write_config: WriteConfig, tmp_path: Path, sources: list[dict[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ from unified.data.cache import Cache
 from unified.data.source import Recording, Source, open_recording
 from unified.data.stats import Stats, embodiment_stats
 from unified.data.windows import BatchReader, WindowDataset, Windows, WindowSampler, WindowSource
-from unified.errors import UserError
+from unified.errors import UserError, check_numbers
 from unified.model.batch import Batch
 from unified.model.spec import DataSpec, Embodiment
 
@@ -136,7 +136,9 @@ class WindowDataModule(pl.LightningDataModule):
         val_batches: int = 8,
     ) -> None:
         super().__init__()
-        _check_positive(
+        check_numbers(
+            prefix="data.",
+            least=1,
             image_size=min(image_size) if isinstance(image_size, Sequence) else image_size,
             n_obs_steps=n_obs_steps,
             obs_stride=obs_stride,
@@ -144,12 +146,10 @@ class WindowDataModule(pl.LightningDataModule):
             action_horizon=action_horizon,
             batch_size=batch_size,
             val_batches=val_batches,
-            steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
         )
-        if num_frames < 0:
-            raise UserError(f"data.num_frames must be 0 (no future frames) or more, got {num_frames}.")
-        if not 0 <= holdout < 1:
-            raise UserError(f"holdout must be at least 0 and below 1, got {holdout}.")
+        check_numbers(prefix="data.", least=0, num_frames=num_frames, num_workers=num_workers, seed=seed)
+        check_numbers(prefix="data.", least=0, below=1, holdout=holdout)
         if not sources:
             raise UserError(
                 "data.sources is empty: name at least one data set, for example `--data.sources '[{root: DIR}]'`."
@@ -299,9 +299,3 @@ def _split(cache: Cache, holdout: float, seed: int) -> tuple[np.ndarray, np.ndar
     held = set(sorted(range(len(lots)), key=lots.__getitem__)[:num_held])
     is_held = np.repeat([number in held for number in range(len(lots))], np.diff(cache.bounds))
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
-
-
-def _check_positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise UserError(f"data.{name} must be at least 1, got {value}.")

@@ -87,6 +87,7 @@ def load(
         for key, value in expected.items()
         if key in tensors and tensors[key].shape != value.shape
     ]
+    problems += [f"{key} is not finite" for key, value in tensors.items() if not torch.isfinite(value).all()]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise UserError(f"{folder}: weights do not fit the config: {'; '.join(sorted(problems)[:3])}{more}.")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from unified.errors import UserError
+from unified.errors import UserError, check_numbers
 
 
 @runtime_checkable
@@ -51,6 +51,8 @@ class TextEncoder(nn.Module):
         self, dim: int, num_tokens: int = 1, num_buckets: int = 4096, max_words: int = 64, word_dim: int = 128
     ):
         super().__init__()
+        sizes = {"num_tokens": num_tokens, "num_buckets": num_buckets, "max_words": max_words, "word_dim": word_dim}
+        check_numbers(least=1, prefix="text.", **sizes)
         self.num_tokens, self.num_buckets, self.max_words = num_tokens, num_buckets, max_words
         self.words = nn.Embedding(num_buckets + 1, word_dim, padding_idx=0)
         self.places = nn.Parameter(torch.randn(max_words, word_dim) * 0.02)

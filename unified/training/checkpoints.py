@@ -1,14 +1,16 @@
 """Training checkpoints: written whole or not at all, read without unpickling anything, found again after a crash."""
 
+import dataclasses
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from torch import Tensor
 
 from unified.atomic import atomic_path
 from unified.errors import UserError
@@ -24,8 +26,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Save plain data and tensors.
 
         Raises:
-            UserError: if the disk is full.
+            UserError: if the disk is full, or a tensor is not finite, whatever made it so.
         """
+        for name, tensor in tensors_of(checkpoint):
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise UserError(f"{path} was not written: {name} is not finite. Earlier checkpoints are untouched.")
         try:
             with atomic_path(path) as temporary:
                 torch.save(checkpoint, temporary)
@@ -41,6 +46,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Read one; `weights_only` is always on."""
         return read_checkpoint(path)
+
+
+def tensors_of(value: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor inside nested dataclasses, mappings and sequences, with a dotted name."""
+    if isinstance(value, Tensor):
+        yield prefix or "batch", value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from tensors_of(getattr(value, field.name), f"{prefix}.{field.name}".lstrip("."))
+    elif isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from tensors_of(item, f"{prefix}.{key}".lstrip("."))
 
 
 def step_path(run_dir: Path, global_step: int) -> Path:

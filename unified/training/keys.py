@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from types import NoneType, UnionType
@@ -22,6 +23,7 @@ def check_options(options: Options, tree: Mapping[str, Any], known: Mapping[str,
     for key, value in tree.items():
         if key not in known:
             raise _unknown(options, "option", key, key, known)
+        _check_finite(options, value, key)
         _check_value(options, known[key], value, key)
 
 
@@ -51,6 +53,17 @@ def resolve_class(name: str, base: type) -> type | None:
     except ImportError:
         return None
     return found if inspect.isclass(found) else None
+
+
+def _check_finite(options: Options, value: Any, path: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{options.where(path)}{path} must be a finite number, got {value}.")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_finite(options, item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_finite(options, item, f"{path}[{index}]")
 
 
 def _check_value(options: Options, annotation: Any, value: Any, path: str) -> None:

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jsonargparse import set_parsing_settings
 from pytorch_lightning.callbacks import Checkpoint, RichProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from safetensors.torch import save_file
 
@@ -24,32 +26,40 @@ from unified.atomic import atomic_path, write_text
 from unified.data.module import WindowDataModule
 from unified.errors import UserError, first_line
 from unified.model.plain import conform
-from unified.training import summary
 from unified.training.callbacks.average import AveragedWeights
 from unified.training.callbacks.checkpointing import Checkpointing, Interrupted
 from unified.training.callbacks.closed_loop import ClosedLoopEvaluation
 from unified.training.callbacks.dashboard import Dashboard
 from unified.training.callbacks.films import Films
-from unified.training.callbacks.finite import FiniteGuard, tensors_of
+from unified.training.callbacks.finite import FiniteGuard
 from unified.training.checkpoints import (
     AtomicCheckpointIO,
     check_same_architecture,
     list_checkpoints,
     newest_checkpoint,
     read_checkpoint,
+    tensors_of,
 )
 from unified.training.complaints import Parser, origin_of, shorten
-from unified.training.hardware import is_bfloat16_fast
 from unified.training.keys import check_options
-from unified.training.network import register_with_parser
+from unified.training.network import describe_model, register_with_parser
+from unified.training.optimizers import is_bfloat16_fast
 from unified.training.options import Options, UsageError
-from unified.training.run_folder import MetricsFile, describe_run
+from unified.training.run_folder import (
+    FOLDER_VARIABLE,
+    MetricsFile,
+    SharedFolder,
+    describe_run,
+    held_folder,
+    latest_folder,
+    new_folder,
+    remove_metrics,
+)
 
 __all__ = ["ClosedLoopEvaluation", "run"]
 
 TASKS = "tasks"  # imported by name, so that its classes can be named without a path
 DEFAULT_DATA = WindowDataModule
-FOLDER_VARIABLE = "UNIFIED_RUN_FOLDER"  # set for the processes of other devices only
 OPTIONAL_CALLBACKS = {"ema": AveragedWeights, "checkpoints": Checkpointing, "films": Films}
 
 
@@ -63,10 +73,9 @@ class ProgressBar(RichProgressBar):
 class UnifiedCLI(LightningCLI):
     """Parses a ready tree of options and runs one verb on it."""
 
-    def __init__(self, options: Options, tree: dict[str, Any]) -> None:
-        self.options, self.tree = options, tree
+    def __init__(self, options: Options, tree: dict[str, Any], folder: Path) -> None:
+        self.options, self.tree, self.folder = options, tree, folder
         self.failure: UserError | None = None
-        self.folder = run_folder(options, tree)
         super().__init__(
             pl.LightningModule,
             pl.LightningDataModule,
@@ -131,7 +140,7 @@ class UnifiedCLI(LightningCLI):
             tensorboard = TensorBoardLogger(self.folder, name="tensorboard", version="", default_hp_metric=False)
             kwargs["logger"] = [tensorboard, MetricsFile(self.folder)]
         trainer = super().instantiate_trainer(**kwargs)
-        extra: list[pl.Callback] = [FiniteGuard(), Dashboard()]
+        extra: list[pl.Callback] = [SharedFolder(), FiniteGuard(), Dashboard()]
         bar = trainer.progress_bar_callback
         if bar is not None and type(bar) in (RichProgressBar, TQDMProgressBar):  # Lightning's choice, not the user's
             trainer.callbacks.remove(bar)  # pyright: ignore[reportAttributeAccessIssue]
@@ -141,12 +150,12 @@ class UnifiedCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         if self.options.print_model:
-            sys.stdout.write(summary.describe(self.model))
+            sys.stdout.write(describe_model(self.model))
             return
         arguments = self.config_init[subcommand]
         arguments["ckpt_path"] = self._checkpoint(subcommand, arguments.get("ckpt_path"))
         if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
-            self._open_folder(subcommand)
+            self._open_folder(subcommand, is_new=subcommand == "fit" and arguments["ckpt_path"] is None)
         os.environ[FOLDER_VARIABLE] = str(self.folder)
         try:
             super()._run_subcommand(subcommand)
@@ -171,8 +180,10 @@ class UnifiedCLI(LightningCLI):
         self._say(f"checkpoint: {path} (step {stored['global_step']})")
         return str(path)
 
-    def _open_folder(self, verb: str) -> None:
+    def _open_folder(self, verb: str, is_new: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if is_new:
+            remove_metrics(self.folder)
         describe_run(self.folder, self.options.argv)
         if verb == "fit":
             config = self.parser.dump(self.config, skip_none=False)
@@ -240,7 +251,8 @@ def run(options: Options) -> int:
         sys.stdout.write(yaml.safe_dump(tree, sort_keys=False))
         return 0
     try:
-        UnifiedCLI(options, tree)
+        with _folder(options, tree) as folder:
+            UnifiedCLI(options, tree, folder)
     except Interrupted as stop:
         where = f"; continue with --ckpt_path {stop.checkpoint}" if stop.checkpoint else ""
         sys.stderr.write(f"unified: stopped by signal {stop.signum}{where}\n")
@@ -255,25 +267,20 @@ def run(options: Options) -> int:
     return 0
 
 
-def run_folder(options: Options, tree: dict[str, Any]) -> Path:
-    """`run_dir`, else runs/NAME of the first config; a new run gets -2, -3, ... if that holds a run or anything else.
+def _folder(options: Options, tree: dict[str, Any]) -> AbstractContextManager[Path]:
+    """Where everything goes; one that is trained in is held, so that no other process trains there too.
 
     Processes that this one starts for other devices find the answer in the environment.
     """
     conform(tree.get("run_dir"), str | None, "option 'run_dir'", UsageError)
-    if tree.get("run_dir") or FOLDER_VARIABLE in os.environ:
-        return Path(tree.get("run_dir") or os.environ[FOLDER_VARIABLE])
-    first = Path("runs") / (options.configs[0].stem if options.configs else options.verb)
-    numbered = [first, *(first.with_name(f"{first.name}-{number}") for number in range(2, 1000))]
-    used = [folder for folder in numbered if list_checkpoints(folder)]
-    if options.verb == "fit" and tree.get("ckpt_path") is None:
-        return next(folder for folder in numbered if folder not in used and _may_hold_run(folder))
-    return used[-1] if used else first
-
-
-def _may_hold_run(folder: Path) -> bool:
-    """Whether a folder is new, empty or a run's; one of that name may be a data set."""
-    return not folder.exists() or (folder / "command.txt").exists() or not any(folder.iterdir())
+    name = options.configs[0].stem if options.configs else options.verb
+    given = tree.get("run_dir") or os.environ.get(FOLDER_VARIABLE)
+    is_dry = options.print_model or options.help_all or (tree.get("trainer") or {}).get("fast_dev_run")
+    if options.verb != "fit" or is_dry or rank_zero_only.rank:  # pyright: ignore[reportFunctionMemberAccess]
+        return nullcontext(Path(given) if given else latest_folder(name))
+    if given or tree.get("ckpt_path") is not None:
+        return held_folder(Path(given) if given else latest_folder(name))
+    return new_folder(name)
 
 
 def _prepare() -> None:

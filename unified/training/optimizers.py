@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from unified.training.hardware import is_bfloat16_fast
+from unified.errors import check_numbers
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
@@ -31,6 +31,11 @@ class AdamW(OptimizerFactory):
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_numbers(prefix="optimizer.", above=0, lr=self.lr)
+        check_numbers(prefix="optimizer.", least=0, weight_decay=self.weight_decay)
+        _check_betas(self.betas)
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -62,6 +67,13 @@ class Muon(OptimizerFactory):
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_numbers(prefix="optimizer.", above=0, lr=self.lr, adamw_lr=self.adamw_lr)
+        check_numbers(prefix="optimizer.", least=0, weight_decay=self.weight_decay)
+        check_numbers(prefix="optimizer.", least=0, below=1, momentum=self.momentum)
+        check_numbers(prefix="optimizer.", least=1, newton_schulz_steps=self.newton_schulz_steps)
+        _check_betas(self.betas)
+
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         matrices, others = split_parameters(network)
         adamw_options = {"lr": self.adamw_lr, "betas": self.betas, "kind": "adamw", "fused": True}
@@ -78,6 +90,11 @@ class Muon(OptimizerFactory):
             {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0, **adamw_options},
         ]
         return MuonAdamW([group for group in groups if group["params"]])
+
+
+def _check_betas(betas: tuple[float, float]) -> None:
+    first, second = betas
+    check_numbers(prefix="optimizer.", least=0, below=1, **{"betas[0]": first, "betas[1]": second})
 
 
 def describe(factory: OptimizerFactory) -> dict[str, Any]:
@@ -193,3 +210,13 @@ def orthogonalize(
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if is_tall else x
+
+
+def is_bfloat16_fast(device: torch.device | str = "cpu") -> bool:
+    """Whether matrices multiply faster in bfloat16 than in float32 there.
+
+    A processor without instructions for it (AVX-512 BF16, AMX, Arm's BF16) emulates them, up to fifty times slower.
+    """
+    if torch.device(device).type != "cpu":
+        return True
+    return any(has_it for name, has_it in torch.cpu.get_capabilities().items() if "bf16" in name)

@@ -1,11 +1,40 @@
-"""Learning rate over a run: warm-up, flat, straight line to zero. Short runs live from the last part."""
+"""How far a run is, and its learning rate over it: warm-up, flat, straight line to zero.
+
+A run is measured by its optimiser steps, or by the clock when it was given a time and not a number of steps. Short runs
+live from the last part.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Timer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from unified.errors import check_numbers
+
+
+def run_progress(trainer: pl.Trainer, global_step: int) -> float:
+    """Share of the run that is done, 0 to 1; with both `max_steps` and `max_time`, of the limit that is nearer."""
+    shares = [0.0]
+    timer = next((callback for callback in trainer.callbacks if isinstance(callback, Timer)), None)  # pyright: ignore[reportAttributeAccessIssue]
+    if trainer.max_steps > 0:
+        shares.append(global_step / trainer.max_steps)
+    if timer is not None and timer.time_remaining() is not None:
+        elapsed = timer.time_elapsed()
+        budget = elapsed + (timer.time_remaining() or 0.0)
+        # Clocks differ between processes, and a rate that differs would let their weights drift apart.
+        shares.append(trainer.strategy.broadcast(elapsed / budget))
+    if len(shares) == 1 and trainer.max_epochs not in (None, -1):
+        shares.append(global_step / max(trainer.estimated_stepping_batches, 1))
+    return min(1.0, max(shares))
+
+
+def log_interval(trainer: pl.Trainer) -> int:
+    """Optimiser steps between two lines of the logs."""
+    return max(trainer.log_every_n_steps, 1)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclass(frozen=True)
@@ -20,10 +49,14 @@ class Schedule:
     warmup_steps: int = 100
     flat: float = 0.4
 
+    def __post_init__(self) -> None:
+        check_numbers(prefix="schedule.", least=0, warmup_steps=self.warmup_steps)
+        check_numbers(prefix="schedule.", least=0, most=1, flat=self.flat)
+
     def factor(self, global_step: int, progress: float) -> float:
         """Share of the full learning rate at this optimiser step, `progress` (0 to 1) into the run."""
         warmup = min(1.0, (global_step + 1) / max(self.warmup_steps, 1))
-        left = 1.0 if self.flat >= 1 else min(1.0, max(0.0, (1 - progress) / (1 - self.flat)))
+        left = 1.0 if self.flat == 1 else min(1.0, max(0.0, (1 - progress) / (1 - self.flat)))
         return warmup * left
 
 

@@ -9,6 +9,8 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
+from unified.errors import check_numbers
+
 
 class AveragedWeights(WeightAveraging):
     """Keeps averaged weights; they stand in for the trained ones during validation and after the end.
@@ -19,6 +21,7 @@ class AveragedWeights(WeightAveraging):
     """
 
     def __init__(self, decay: float = 0.999):
+        check_numbers(prefix="ema.", least=0, below=1, decay=decay)
         super().__init__(use_buffers=False, multi_avg_fn=self._average)
         self.decay = decay
         self._is_swapped = False

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from unified.errors import UserError, check_numbers
 from unified.training.callbacks.average import averaged_weights
 from unified.training.checkpoints import list_checkpoints, step_path
 
@@ -27,13 +28,16 @@ class Checkpointing(Checkpoint):
     Ctrl-C and SIGTERM end the run after the current step, with a checkpoint; a second Ctrl-C ends it at once.
 
     Args:
-        every_n_steps: optimiser steps between checkpoints.
-        keep: how many of the latest to keep; 0 keeps all.
+        every_n_steps: optimiser steps between checkpoints; 0: only when the run ends.
+        keep: how many of the latest to keep; -1 keeps all.
         export: write `<run>/pretrained` with every checkpoint (`UnifiedModel.from_pretrained` reads it).
     """
 
     def __init__(self, every_n_steps: int = 1000, keep: int = 2, export: bool = True):
         super().__init__()
+        check_numbers(prefix="checkpoints.", least=0, every_n_steps=every_n_steps)
+        if keep != -1 and keep < 1:
+            raise UserError(f"checkpoints.keep must be at least 1, or -1 to keep all, got {keep}.")
         self.every_n_steps, self.keep, self.export = every_n_steps, keep, export
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
@@ -86,7 +90,7 @@ class Checkpointing(Checkpoint):
         if trainer.is_global_zero:
             if self.export:
                 export_pretrained(trainer, pl_module)
-            for path in list_checkpoints(folder)[: -self.keep] if self.keep else []:
+            for path in list_checkpoints(folder)[: -self.keep] if self.keep > 0 else []:
                 path.unlink()
 
     def state_dict(self) -> dict[str, Any]:

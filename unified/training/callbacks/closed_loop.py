@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from unified.errors import unknown_name
+from unified.errors import check_numbers, unknown_name
 from unified.judging.evaluation import embodiment_of, episodes_of, with_films
 from unified.judging.results import EpisodeResult
 from unified.rollout.episodes import Episode, Finished
@@ -47,6 +47,11 @@ class ClosedLoopEvaluation(pl.Callback):
         num_steps: int = 1,
         film: bool = True,
     ):
+        check_numbers(
+            least=1, every_n_steps=every_n_steps, episodes_per_task=episodes_per_task, num_workers=num_workers,
+            n_action_steps=n_action_steps, num_steps=num_steps, prefix="ClosedLoopEvaluation.",
+        )  # fmt: skip
+        check_numbers(least=0, first_seed=first_seed, prefix="ClosedLoopEvaluation.")
         self.suite = load_suite(suite)
         self.every_n_steps, self.first_seed = every_n_steps, first_seed
         self.num_workers, self.n_action_steps, self.num_steps = num_workers, n_action_steps, num_steps

@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
 from unified.report.video import Film, encode_webp
-from unified.training.progress import log_interval
+from unified.training.schedule import log_interval
 
 HEADLINES = ("val/loss",)
 

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from unified.errors import check_numbers
 from unified.model.batch import Batch, images_to_uint8
 from unified.report.video import Film, enlarge, error_map, side_by_side, stack
 from unified.training.callbacks.dashboard import add_film
@@ -24,6 +25,8 @@ class Films(pl.Callback):
     """
 
     def __init__(self, every_n_validations: int = 1, rows: int = 3, num_steps: int = 4):
+        check_numbers(prefix="films.", least=0, every_n_validations=every_n_validations)
+        check_numbers(prefix="films.", least=1, rows=rows, num_steps=num_steps)
         self.every_n_validations, self.rows, self.num_steps = every_n_validations, rows, num_steps
         self._validations = 0
 

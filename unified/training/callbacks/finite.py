@@ -1,10 +1,8 @@
-"""Stops a run before a loss or gradient that is not finite can spoil the weights."""
+"""Stops a run before a loss, gradient or weight that is not finite can spoil what is saved."""
 
-import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -14,15 +12,15 @@ from torch import Tensor
 from unified.atomic import atomic_path
 from unified.errors import UserError
 from unified.training.callbacks.checkpointing import run_dir
-from unified.training.checkpoints import list_checkpoints
-from unified.training.progress import log_interval
+from unified.training.checkpoints import list_checkpoints, tensors_of
+from unified.training.schedule import log_interval
 
 
 class FiniteGuard(pl.Callback):
-    """Checks loss and gradient norm at every step, after the backward pass and before the update.
+    """Checks loss and gradient norm before every update, and the weights after it.
 
-    If one is not finite the run ends with an error; the weights are those before the step, the last checkpoint stays,
-    and the batch is stored under `<run>/not_finite/`. Logs `train/grad_norm`.
+    If one is not finite the run ends with an error; nothing is saved any more, so the last checkpoint stays, and the
+    batch is stored under `<run>/not_finite/`. Logs `train/grad_norm`.
     """
 
     def __init__(self) -> None:
@@ -51,23 +49,27 @@ class FiniteGuard(pl.Callback):
         if trainer.world_size > 1:
             is_fine = trainer.strategy.reduce_boolean_decision(is_fine, all=True)
         if not is_fine:
-            self._stop(trainer, pl_module, norm)
+            what = "gradient" if torch.isfinite(self._loss) and not torch.isfinite(norm) else "loss"
+            self._stop(trainer, f"the {what} is not finite ({self._where(pl_module)}). Nothing was updated")
         if (self._step + 1) % log_interval(trainer) == 0:
             pl_module.log("train/grad_norm", norm)
 
-    def _stop(self, trainer: pl.Trainer, pl_module: pl.LightningModule, norm: Tensor) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        is_updated = trainer.global_step > self._step
+        if is_updated and not torch.isfinite(torch.nn.utils.get_total_norm(pl_module.parameters())):
+            self._stop(trainer, "the weights are not finite after the update. They were not saved")
+
+    def _stop(self, trainer: pl.Trainer, fault: str) -> NoReturn:
         path = run_dir(trainer) / "not_finite" / f"step-{self._step:08d}-rank{trainer.global_rank}.safetensors"
         store_batch(self._batch, path)
         saved = list_checkpoints(run_dir(trainer))
         resume = f"the last good checkpoint is {saved[-1]}" if saved else "there is no earlier checkpoint"
         raise UserError(
-            f"Step {self._step}: the {self._what(norm)} is not finite ({self._where(pl_module)}). Nothing was updated; "
-            f"{resume}; the batch is in {path}. Remove bad data, or lower the learning rate."
+            f"Step {self._step}: {fault}; {resume}; the batch is in {path}. "
+            "Remove bad data, or lower the learning rate."
         )
-
-    def _what(self, norm: Tensor) -> str:
-        loss = self._loss
-        return "gradient" if loss is not None and torch.isfinite(loss) and not torch.isfinite(norm) else "loss"
 
     def _where(self, pl_module: pl.LightningModule) -> str:
         for name, tensor in tensors_of(self._batch):
@@ -80,18 +82,6 @@ class FiniteGuard(pl.Callback):
             if len(bad):
                 return f"all inputs are finite; query {query}, stream {stream}, rows {bad.tolist()[:8]}"
         return "all inputs and losses of single rows are finite"
-
-
-def tensors_of(value: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor inside nested dataclasses, mappings and sequences, with a dotted name."""
-    if isinstance(value, Tensor):
-        yield prefix or "batch", value
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            yield from tensors_of(getattr(value, field.name), f"{prefix}.{field.name}".lstrip("."))
-    elif isinstance(value, dict | list | tuple):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from tensors_of(item, f"{prefix}.{key}".lstrip("."))
 
 
 def store_batch(batch: Any, path: Path) -> None:
