@@ -19,8 +19,8 @@ from unified.errors import UserError
 from unified.judging.results import EpisodeResult
 from unified.rollout.builtin import check_builtin
 from unified.rollout.episodes import ActionChunk, Decision, Episode, Finished, Free, PolicyNeeds
-from unified.rollout.stage import Group, MakeEnv, make_env, run_group
-from unified.rollout.workers import Failure, Worker, next_event, start_workers
+from unified.rollout.stage import Failure, Group, MakeEnv, make_env, next_event, run_group
+from unified.rollout.workers import Worker, start_workers
 
 LATER = "later"  # there may be an episode when another one is over
 Take = Callable[[int, str | None], tuple[int, Episode] | str | None]

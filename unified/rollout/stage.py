@@ -4,8 +4,10 @@ Runs in worker processes (`workers` starts them): torch is not imported here.
 """
 
 import math
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -76,6 +78,25 @@ def run_group(needs: PolicyNeeds, max_env_steps: int | None, num_envs: int, make
     finally:
         for stage in stages:
             stage.close()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong with a group of environments; exceptions themselves cannot always be sent."""
+
+    message: str
+    trace: str = ""
+
+
+def next_event(group: Group, answer: Any) -> Any:
+    """What a group asks or tells next, None at its end, a `Failure` if it broke."""
+    try:
+        return group.send(answer)
+    except StopIteration:
+        return None
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return Failure(message, "".join(traceback.format_exception(error)))
 
 
 class Stage:

@@ -4,36 +4,14 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
-from unified.errors import UserError
 from unified.rollout.episodes import Finished
-from unified.rollout.stage import Group
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong with a group of environments; exceptions themselves cannot always be sent."""
-
-    message: str
-    trace: str = ""
-
-
-def next_event(group: Group, answer: Any) -> Any:
-    """What a group asks or tells next, None at its end, a `Failure` if it broke."""
-    try:
-        return group.send(answer)
-    except StopIteration:
-        return None
-    except Exception as error:
-        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        return Failure(message, "".join(traceback.format_exception(error)))
+from unified.rollout.stage import Failure, Group, next_event
 
 
 class Worker:
