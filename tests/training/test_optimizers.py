@@ -54,6 +54,18 @@ def test_muon_and_adamw_in_one_equal_pytorchs_two(monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(mine, other, atol=2e-4, rtol=1e-3, msg=name)
 
 
+def test_muon_takes_the_kernel_of_a_wide_convolution_for_a_matrix() -> None:
+    convolution, linear = nn.Conv2d(16, 32, 3, bias=False), nn.Linear(16 * 9, 32, bias=False)
+    assert split_parameters(nn.Sequential(convolution, nn.Conv2d(32, 3, 3, bias=False)))[0] == [convolution.weight]
+    linear.load_state_dict({"weight": convolution.weight.flatten(1)})
+    for network in (convolution, linear):
+        optimizer = Muon().build(network)
+        for step in range(2):
+            with_gradients(network, step)
+            optimizer.step()
+    assert torch.equal(convolution.weight.flatten(1), linear.weight)
+
+
 @pytest.mark.parametrize("shape", [(2, 24, 24), (3, 32, 8), (1, 8, 32)])
 def test_orthogonalized_matrices_have_singular_values_near_one(shape: tuple[int, int, int]) -> None:
     values = torch.linalg.svdvals(orthogonalize(torch.randn(shape), 5).float())

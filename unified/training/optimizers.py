@@ -52,6 +52,8 @@ class AdamW(OptimizerFactory):
 class Muon(OptimizerFactory):
     """Muon for the weight matrices inside the backbone, AdamW for all else (embeddings, norms, biases, heads).
 
+    The kernel of a convolution is a matrix of one row an output.
+
     Attributes:
         lr: learning rate of the matrices, in Keller Jordan's scale.
         momentum: of the matrices (Nesterov).
@@ -108,15 +110,16 @@ def describe(factory: OptimizerFactory) -> dict[str, Any]:
 
 
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Trainable parameters as (weights of linear layers inside `backbone`, everything else).
+    """Trainable parameters as (weights of linear layers and wide convolutions inside `backbone`, everything else).
 
-    A network without a part called `backbone` counts as one.
+    A network without a part called `backbone` counts as one. Convolutions with few outputs are heads.
     """
     inside = getattr(network, "backbone", network)
     chosen = {
         id(module.weight)
         for module in inside.modules()
-        if isinstance(module, nn.Linear) and min(module.weight.shape) > 1
+        if isinstance(module, nn.Linear | nn.Conv2d)
+        and min(module.weight.flatten(1).shape) > (1 if isinstance(module, nn.Linear) else 15)
     }
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -129,7 +132,8 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
 class MuonAdamW(torch.optim.Optimizer):
     """Muon and AdamW in one optimiser, so that loops, schedules and checkpoints see a single one.
 
-    Every parameter group says its `kind`: "muon" (2-D weights; options momentum, steps) or "adamw" (options betas).
+    Every parameter group says its `kind`: "muon" (weights of two or more dimensions; all but the first count
+    as one; options momentum, steps) or "adamw" (options betas).
 
     Source: Muon, kellerjordan.github.io/posts/muon, with its original learning rate scale sqrt(max(1, rows / columns)).
     """
@@ -159,12 +163,12 @@ class MuonAdamW(torch.optim.Optimizer):
             momenta = [self._state(parameter, "momentum_buffer") for parameter in members]
             torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
             lookahead = torch._foreach_lerp(grads, momenta, group["momentum"])
-            updates = orthogonalize(torch.stack(list(lookahead)), group["steps"]).unbind()
+            updates = orthogonalize(torch.stack(list(lookahead)).flatten(2), group["steps"])
             if group["weight_decay"]:
                 torch._foreach_mul_(cast(list[Tensor], members), 1 - group["lr"] * group["weight_decay"])
-            scale = max(1.0, shape[0] / shape[1]) ** 0.5
-            for parameter, update in zip(members, updates, strict=True):
-                parameter.add_(update, alpha=-group["lr"] * scale)
+            scale = max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
+            for parameter, update in zip(members, updates.unbind(), strict=True):
+                parameter.add_(update.reshape(shape), alpha=-group["lr"] * scale)
 
     def _adamw(self, group: dict[str, Any], parameters: list[nn.Parameter]) -> None:
         for parameter in parameters:
