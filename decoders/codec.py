@@ -213,6 +213,7 @@ class ConvCodec(nn.Module, VideoCodec):
             *blocks(width), nn.Conv2d(width, 16 * FINE, 3, padding=1), nn.PixelShuffle(4), nn.SiLU()
         )
         self.paint = nn.Conv2d(FINE + 3, 4 * frames_per_latent, 3, padding=1)
+        nn.init.constant_(self.paint.bias.view(-1, 4)[:, 3], -2.0)  # at first little is kept  # pyright: ignore[reportOptionalMemberAccess]
         self.mean: Tensor
         self.std: Tensor
         self.num_updates: Tensor

@@ -13,7 +13,7 @@ from decoders.codec import ConvCodec
 from unified.errors import UserError, check_numbers
 from unified.judging.scores import MOVING_THRESHOLD
 from unified.model.batch import Batch
-from unified.training.optimizers import AdamW, OptimizerFactory, describe
+from unified.training.optimizers import Muon, OptimizerFactory, describe
 from unified.training.schedule import ProgressSchedule, Schedule, log_interval, run_progress
 
 ARMS = ("", "_alone", "_copy_first")  # from a true first frame; each picture by itself; the first frame repeated
@@ -22,9 +22,9 @@ ARMS = ("", "_alone", "_copy_first")  # from a true first frame; each picture by
 class Codec(pl.LightningModule):
     """Trains `decoders.codec.ConvCodec` on the films of all windows, observed and future frames in a row.
 
-    The first frame of a window is decoded alone. From there the film goes on, in half of the rows from the true first
-    frame and in the others from the decoded one, and each frame sees its predecessor as it was decoded: what the
-    decoder will see in use, so that its errors do not grow.
+    First every latent is decoded by itself, all at once. Then films are: the first frame of a window alone; the second
+    from the true first one in half of the rows and from the decoded one in the others; the rest from their predecessors
+    as they were decoded. That is what the decoder will see in use, so its errors do not grow.
 
     Args:
         spec: of the data; the command line links it to the data module's.
@@ -33,7 +33,8 @@ class Codec(pl.LightningModule):
             exact.
         gradient_weight: of the error of neighbouring pixels' differences, which keeps edges sharp.
         pull: of the squared latents, towards zero.
-        optimizer: `AdamW` (default) or `Muon`, with their options.
+        alone_share: share of the run, from its beginning, in which every latent is decoded by itself.
+        optimizer: `Muon` (default) or `AdamW`, with their options.
         schedule: of the learning rate.
         seed: of everything drawn in a step.
     """
@@ -47,12 +48,14 @@ class Codec(pl.LightningModule):
         latent_noise: float = 0.05,
         gradient_weight: float = 0.5,
         pull: float = 1e-3,
+        alone_share: float = 0.5,
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule = Schedule(),  # noqa: B008 - frozen
         seed: int = 0,
     ):
         super().__init__()
         check_numbers(least=0, latent_noise=latent_noise, gradient_weight=gradient_weight, pull=pull, seed=seed)
+        check_numbers(least=0, most=1, alone_share=alone_share)
         length = spec["n_obs_steps"] + spec["num_frames"]
         if length < 2 or (length - 1) % frames_per_latent:
             raise UserError(
@@ -61,8 +64,9 @@ class Codec(pl.LightningModule):
             )
         self.model = ConvCodec(channels, width, frames_per_latent, spec["image_size"], spec["cameras"])
         self.latent_noise, self.gradient_weight, self.pull = latent_noise, gradient_weight, pull
+        self.alone_share = alone_share
         self.schedule, self.seed = schedule, seed
-        self.optimizer_factory = optimizer or AdamW()
+        self.optimizer_factory = optimizer or Muon()
         self._errors = torch.zeros(0)
         self.save_hyperparameters(
             {
@@ -72,6 +76,7 @@ class Codec(pl.LightningModule):
                 "latent_noise": latent_noise,
                 "gradient_weight": gradient_weight,
                 "pull": pull,
+                "alone_share": alone_share,
                 "optimizer": describe(self.optimizer_factory),
                 "schedule": dataclasses.asdict(schedule),
                 "seed": seed,
@@ -87,7 +92,9 @@ class Codec(pl.LightningModule):
         self.model.observe(latents)
         noise = torch.randn(latents.shape, generator=generator, device=latents.device) * self.model.std
         is_given = torch.rand(len(film), generator=generator, device=film.device) < 0.5
-        drawn = self._draw(latents + self.latent_noise * noise, film[:, 0], is_given)
+        noisy = latents + self.latent_noise * noise
+        is_early = run_progress(self.trainer, self.global_step) < self.alone_share
+        drawn = self._draw_alone(noisy) if is_early else self._draw_film(noisy, film[:, 0], is_given)
         losses = reconstruction_losses(drawn, film)
         pull = latents.square().mean()
         total = losses["pixels"] + self.gradient_weight * losses["gradient"] + self.pull * pull
@@ -96,7 +103,12 @@ class Codec(pl.LightningModule):
             self.log("train/loss", total.detach(), prog_bar=True)
         return total
 
-    def _draw(self, latents: Tensor, first: Tensor, is_given: Tensor) -> Tensor:
+    def _draw_alone(self, latents: Tensor) -> Tensor:
+        """The frames of every latent by itself, not clipped."""
+        drawn = self.model.draw(self.model.unfold(latents).flatten(0, 1), None)
+        return drawn.unflatten(0, latents.shape[:2]).flatten(1, 2)[:, self.model.frames_per_latent - 1 :]
+
+    def _draw_film(self, latents: Tensor, first: Tensor, is_given: Tensor) -> Tensor:
         """The film as it is decoded, not clipped; frames after the first go on from the true first one where given."""
         start, *rest = self.model.unfold(latents).unbind(1)
         shown = [self.model.draw(start, None)[:, -1:]]

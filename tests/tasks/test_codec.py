@@ -60,7 +60,7 @@ def test_films_are_the_pictures_of_every_camera_that_is_there() -> None:
 
 def drawn(task: Codec, film: Tensor, is_given: bool) -> Tensor:
     latents = task.model.compress(film)
-    return task._draw(latents, film[:, 0], torch.full((len(film),), is_given))
+    return task._draw_film(latents, film[:, 0], torch.full((len(film),), is_given))
 
 
 def test_training_draws_what_the_codec_will_decode() -> None:
@@ -70,3 +70,15 @@ def test_training_draws_what_the_codec_will_decode() -> None:
     torch.testing.assert_close(drawn(task, film, False).clamp(-1, 1), task.model.decode(latents), atol=1e-5, rtol=0)
     given = task.model.decode(latents[:, 1:], film[:, 0])
     torch.testing.assert_close(drawn(task, film, True)[:, 1:].clamp(-1, 1), given, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("frames_per_latent", [1, 2])
+def test_at_first_every_latent_is_drawn_by_itself(frames_per_latent: int) -> None:
+    task = Codec(small_spec(num_frames=4).to_dict(), width=8, frames_per_latent=frames_per_latent)
+    film = torch.rand(2, 5, 3, 16, 16) * 2 - 1
+    latents = task.model.compress(task.model.with_start(film))
+    alone = task._draw_alone(latents)
+    assert alone.shape == film.shape
+    begun = task._draw_film(latents, film[:, 0], torch.zeros(2, dtype=torch.bool))
+    torch.testing.assert_close(alone[:, 0], begun[:, 0], atol=1e-5, rtol=0)
+    assert not torch.allclose(alone[:, -1], begun[:, -1], atol=1e-3)

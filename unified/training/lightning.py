@@ -202,7 +202,7 @@ class UnifiedCLI(LightningCLI):
         if (self.folder / "pretrained").is_dir():
             model, data = str(self.folder / "pretrained"), self.datamodule
             self._say(f"model: {model}")
-            if getattr(data, "val_windows", None) is not None:
+            if getattr(data, "val_windows", None) is not None and hasattr(self.model, "queries"):
                 words = ["--policy", model, *(word for root in data.roots for word in ("--data", root))]
                 self._say(f"next: unified evaluate {shlex.join(words)}")
 
