@@ -37,7 +37,7 @@ class ActionDecoder(nn.Module):
                 f"action_horizon must be a multiple of actions_per_token ({actions_per_token}), "
                 f"got {spec.action_horizon}."
             )
-        self.spec, self.actions_per_token = spec, actions_per_token
+        self.spec, self.action_dim, self.actions_per_token = spec, spec.action_dim, actions_per_token
         self.normalizer = Normalizer([body.action_dim for body in spec.embodiments], spec.action_dim)
         features = actions_per_token * spec.action_dim
         self.embed_linear = EmbodimentLinear(len(spec.embodiments), features, dim)
@@ -52,7 +52,7 @@ class ActionDecoder(nn.Module):
 
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one sample's normalised actions."""
-        return (self.spec.action_horizon, self.spec.action_dim)
+        return (self.spec.action_horizon, self.action_dim)
 
     def time_index(self) -> tuple[int, ...]:
         """Leading event dimensions that the diffusion times are aligned with: none, one time for all."""

@@ -1,6 +1,7 @@
 """The questions one model answers: which streams are given, which are wanted. All others are left out."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from unified.errors import unknown_name
 
@@ -21,7 +22,7 @@ class Query:
     wanted: tuple[str, ...]
     imitates: bool = False
 
-    @property
+    @cached_property
     def streams(self) -> tuple[str, ...]:
         """The streams that take part, given ones first."""
         return self.given + self.wanted
