@@ -13,7 +13,6 @@ OURS = ("unified", "decoders", "tasks", "sims")
 FOLDERS = sorted(path.parent for name in OURS for path in (ROOT / name).rglob("__init__.py"))
 MOST_ENTRIES = 12
 # Folders that hold one file a world, a scenario or a score may be longer.
-CROWDED = pytest.mark.xfail(reason="files of training/ are being put together", strict=False)
 NARROW = [folder for folder in FOLDERS if "unified" in folder.parts] + [ROOT / "sims", ROOT / "sims/driving"]
 ROW = re.compile(r"^\| `([\w/]+)/` \| (.+) \|$", re.MULTILINE)
 
@@ -43,9 +42,7 @@ def test_no_folder_of_python_lacks_its_purpose() -> None:
     assert with_code == set(FOLDERS)
 
 
-@pytest.mark.parametrize(
-    "folder", [pytest.param(f, marks=CROWDED) if name_of(f) == "unified/training" else f for f in NARROW], ids=name_of
-)
+@pytest.mark.parametrize("folder", NARROW, ids=name_of)
 def test_a_folder_can_be_overlooked(folder: Path) -> None:
     entries = [path.name for path in folder.iterdir() if path.name not in ("__pycache__", "py.typed")]
     assert len(entries) <= MOST_ENTRIES, sorted(entries)
