@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from decoders.codec import VideoCodec
-from decoders.frames import FrameDecoder
+from decoders.pixels import FrameDecoder
 from decoders.pretrained import load_codec
 from unified.errors import UserError
 from unified.model.batch import Batch, Observation

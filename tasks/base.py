@@ -20,7 +20,7 @@ from unified.model.queries import get_query
 from unified.model.spec import DataSpec
 from unified.training.network import Network
 from unified.training.optimizers import Muon, OptimizerFactory, describe
-from unified.training.schedule import ProgressSchedule, Schedule, log_interval, run_progress
+from unified.training.schedule import ProgressSchedule, Schedule, run_progress
 
 VALIDATION_SEED = 1_000_003
 SHIFT_SEED = 1_000_033
@@ -193,7 +193,7 @@ class GenerativeTask(pl.LightningModule):
         return torch.Generator(self.device).manual_seed(int(mixed))
 
     def _log_losses(self, total: Tensor) -> None:
-        if (self.global_step + 1) % log_interval(self.trainer):
+        if (self.global_step + 1) % max(self.trainer.log_every_n_steps, 1):  # pyright: ignore[reportAttributeAccessIssue]
             return
         values = {"train/loss": total.detach()}
         by_stream: dict[str, list[Tensor]] = {}

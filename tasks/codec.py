@@ -14,7 +14,7 @@ from unified.errors import UserError, check_numbers
 from unified.judging.scores import MOVING_THRESHOLD
 from unified.model.batch import Batch
 from unified.training.optimizers import Muon, OptimizerFactory, describe
-from unified.training.schedule import ProgressSchedule, Schedule, log_interval, run_progress
+from unified.training.schedule import ProgressSchedule, Schedule, run_progress
 
 ARMS = ("", "_alone", "_copy_first")  # from a true first frame; each picture by itself; the first frame repeated
 
@@ -98,7 +98,7 @@ class Codec(pl.LightningModule):
         losses = reconstruction_losses(drawn, film)
         pull = latents.square().mean()
         total = losses["pixels"] + self.gradient_weight * losses["gradient"] + self.pull * pull
-        if not (self.global_step + 1) % log_interval(self.trainer):
+        if not (self.global_step + 1) % max(self.trainer.log_every_n_steps, 1):  # pyright: ignore[reportAttributeAccessIssue]
             self.log_dict({f"train/loss_{name}": value.detach() for name, value in losses.items()})
             self.log("train/loss", total.detach(), prog_bar=True)
         return total

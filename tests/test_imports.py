@@ -33,8 +33,8 @@ HEAVY = (
 SHARED = {
     "decoders": {
         "decoders.codec",
-        "decoders.embodiment",
-        "decoders.frames",
+        "decoders.actions",
+        "decoders.pixels",
         "decoders.keypoints",
         "decoders.pretrained",
     },

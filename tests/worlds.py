@@ -31,7 +31,7 @@ def small_config(**changes: object) -> ModelConfig:
         "num_heads": 2,
         "num_registers": 2,
         "observation": ClassSpec("decoders.observation.ObservationEncoder", {"patch_size": 8, "width": 8}),
-        "text": ClassSpec("unified.model.text.TextEncoder", {"num_buckets": 64, "word_dim": 16}),
+        "text": ClassSpec("decoders.observation.TextEncoder", {"num_buckets": 64, "word_dim": 16}),
         "decoders": {
             "action": ClassSpec("decoders.actions.ActionDecoder"),
             "video": ClassSpec("decoders.pixels.PixelDecoder", {"patch_size": 8}),

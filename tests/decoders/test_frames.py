@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decoders.frames import patchify, unpatchify
+from decoders.pixels import patchify, unpatchify
 from tests.worlds import small_config, small_spec
 from unified.errors import UserError
 from unified.model.model import UnifiedModel

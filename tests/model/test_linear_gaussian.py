@@ -60,7 +60,7 @@ def train_model() -> UnifiedModel:
         num_heads=2,
         num_registers=1,
         observation=ClassSpec("decoders.observation.ObservationEncoder", {"patch_size": 1, "width": 8, "channels": 1}),
-        text=ClassSpec("unified.model.text.TextEncoder", {"num_buckets": 8, "word_dim": 8}),
+        text=ClassSpec("decoders.observation.TextEncoder", {"num_buckets": 8, "word_dim": 8}),
         decoders={
             "action": ClassSpec("decoders.actions.ActionDecoder"),
             "video": ClassSpec("decoders.pixels.PixelDecoder", {"patch_size": 1, "channels": 1}),

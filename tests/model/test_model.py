@@ -152,7 +152,7 @@ def test_instructions_are_read_also_where_a_camera_is_missing() -> None:
     torch.manual_seed(0)
     spec = mixed_spec()
     options = {"num_buckets": 64, "word_dim": 16, "num_tokens": len(spec.cameras)}
-    text = ClassSpec("unified.model.text.TextEncoder", options)
+    text = ClassSpec("decoders.observation.TextEncoder", options)
     model = UnifiedModel(small_config(text=text), spec)
     batch = random_batch(spec, size=2)
     is_pad = torch.tensor([[False, True], [False, True]])
@@ -244,7 +244,7 @@ def test_unknown_names_are_met_with_the_nearest_right_one(model: UnifiedModel) -
     encoder = ClassSpec("decoders.observation.ObservationEncoder", {"patch_size": 8, "width": 8})
     with pytest.raises(UserError, match="is no Decoder; it lacks decode, embed"):
         UnifiedModel(small_config(decoders={"video": encoder}), small_spec())
-    normalizer = ClassSpec("decoders.embodiment.Normalizer", {"dims": [1], "width": 1})
+    normalizer = ClassSpec("decoders.actions.Normalizer", {"dims": [1], "width": 1})
     with pytest.raises(UserError, match="takes no dim, spec"):
         UnifiedModel(small_config(decoders={"video": normalizer}), small_spec())
 

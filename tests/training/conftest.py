@@ -39,7 +39,7 @@ CONFIG: dict[str, Any] = {
                 "num_registers": 1,
                 "text_dropout": 0.2,
                 "text": {
-                    "class_path": "unified.model.text.TextEncoder",
+                    "class_path": "decoders.observation.TextEncoder",
                     "init_args": {"num_buckets": 64, "word_dim": 16},
                 },
                 "observation": {

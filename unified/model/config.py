@@ -51,7 +51,7 @@ class ModelConfig:
     num_heads: Count = 3
     num_registers: Annotated[int, Meta(ge=0, le=1 << 20)] = 4
     observation: ClassSpec = ClassSpec("decoders.observation.ObservationEncoder")
-    text: ClassSpec = ClassSpec("unified.model.text.TextEncoder")
+    text: ClassSpec = ClassSpec("decoders.observation.TextEncoder")
     decoders: dict[str, ClassSpec] = field(
         default_factory=lambda: {
             "action": ClassSpec("decoders.actions.ActionDecoder"),

@@ -17,7 +17,15 @@ from unified.model.config import TRUSTED_PACKAGES, ModelConfig, build
 from unified.model.queries import Query, get_query
 from unified.model.sequence import Layout, PositionEmbedding, Segment
 from unified.model.spec import DataSpec
-from unified.model.text import TextModel
+
+
+@runtime_checkable
+class TextModel(Protocol):
+    """What `UnifiedModel` needs of a text encoder."""
+
+    num_tokens: int
+
+    def __call__(self, texts: Sequence[str]) -> Float[Tensor, " text token dim"]: ...
 
 
 @runtime_checkable

@@ -32,11 +32,6 @@ def run_progress(trainer: pl.Trainer, global_step: int) -> float:
     return min(1.0, max(shares))
 
 
-def log_interval(trainer: pl.Trainer) -> int:
-    """Optimiser steps between two lines of the logs."""
-    return max(trainer.log_every_n_steps, 1)  # pyright: ignore[reportAttributeAccessIssue]
-
-
 @dataclass(frozen=True)
 class Schedule:
     """Shape of the learning rate.

@@ -10,7 +10,6 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
 from unified.report.video import Film, encode_webp
-from unified.training.schedule import log_interval
 
 HEADLINES = ("val/loss",)
 
@@ -61,7 +60,7 @@ class Dashboard(pl.Callback):
     ) -> None:
         self._seconds += time.perf_counter() - self._started
         self._samples += trainer.world_size * len(batch)
-        if trainer.global_step % log_interval(trainer) or not self._seconds:
+        if trainer.global_step % max(trainer.log_every_n_steps, 1) or not self._seconds:  # pyright: ignore[reportAttributeAccessIssue]
             return
         values = {"train/samples_per_second": self._samples / self._seconds}
         for index, group in enumerate(trainer.optimizers[0].param_groups):

@@ -13,7 +13,6 @@ from unified.atomic import atomic_path
 from unified.errors import UserError
 from unified.training.callbacks.checkpointing import run_dir
 from unified.training.checkpoints import list_checkpoints, tensors_of
-from unified.training.schedule import log_interval
 
 
 class FiniteGuard(pl.Callback):
@@ -51,7 +50,7 @@ class FiniteGuard(pl.Callback):
         if not is_fine:
             what = "gradient" if torch.isfinite(self._loss) and not torch.isfinite(norm) else "loss"
             self._stop(trainer, f"the {what} is not finite ({self._where(pl_module)}). Nothing was updated")
-        if (self._step + 1) % log_interval(trainer) == 0:
+        if (self._step + 1) % max(trainer.log_every_n_steps, 1) == 0:  # pyright: ignore[reportAttributeAccessIssue]
             pl_module.log("train/grad_norm", norm)
 
     def on_train_batch_end(
