@@ -179,15 +179,21 @@ def stats_columns(stats: Mapping[str, Stats]) -> dict[str, Any]:
     return {f"stats/{key}/{name}": value.tolist() for key, values in stats.items() for name, value in values.items()}
 
 
-def read_episode_stats(path: Path) -> dict[str, Stats]:
-    """Statistics of the one episode of a table that `stats_columns` helped to write."""
+def read_episode(path: Path) -> tuple[int, dict[str, Stats]]:
+    """Length and statistics of the one episode of a table that `stats_columns` helped to write.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    rows = _rows(path)
+    if len(rows) != 1 or not isinstance(rows[0].get("length"), int):
+        raise DataError(f"{path} is damaged: it must hold one episode with its length.")
     stats: dict[str, Stats] = {}
-    columns = [item for row in _rows(path)[:1] for item in row.items()]
-    for name, value in columns:
+    for name, value in rows[0].items():
         if name.startswith("stats/"):
             key, statistic = name.removeprefix("stats/").rsplit("/", 1)
             stats.setdefault(key, {})[statistic] = np.array(value)
-    return stats
+    return rows[0]["length"], stats
 
 
 def empty_info(fps: int, features: Mapping[str, Any], robot_type: str) -> dict[str, Any]:

@@ -284,16 +284,20 @@ class EpisodeWriter:
         unsaved = layout.episode_files_of(self.num_episodes, self.info["features"])
         for path in (layout.INFO, layout.STATS, layout.TASKS, layout.PROVENANCE, *unsaved):
             remove_leftovers(self.root / path)
+        frames = 0
         for path in layout.episode_files(self.root)[: self.num_episodes]:
-            self._totals = fold_stats(self._totals, layout.read_episode_stats(path))
+            length, stats = layout.read_episode(path)
+            frames, self._totals = frames + length, fold_stats(self._totals, stats)
+        if frames != self.num_frames:
+            raise DataError(f"{self.root}: {layout.INFO} counts {self.num_frames} frames, its episodes have {frames}.")
         self._roll_back(self.num_episodes)
 
     def _check_counted(self) -> None:
         """Refuse a dataset in which something that is counted is missing."""
         count, features = self.num_episodes, self.info["features"]
         files = (path for index in range(count) for path in layout.episode_files_of(index, features))
-        missing = next((path for path in files if not (self.root / path).is_file()), None)
-        found = f"{missing} is missing" if missing is not None else ""
+        missing = next((path for path in files if not _holds_something(self.root / path)), None)
+        found = f"{missing} is missing or empty" if missing is not None else ""
         if len(self.episodes) < count:
             found = f"{layout.PROVENANCE} holds {len(self.episodes)}"
         if len(self._tasks) < self.info["total_tasks"]:
@@ -343,6 +347,10 @@ def _read_json(path: Path, wanted: Any) -> dict[str, Any]:
     values = read_json(path, dict[str, Any], DataError)
     conform(values, wanted, path, DataError)
     return values
+
+
+def _holds_something(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _no_dataset(root: Path) -> UserError:
