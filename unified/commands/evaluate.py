@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from unified.commands.bar import progress_bar
 from unified.errors import UserError
 from unified.judging.results import EpisodeResult
-from unified.report.tables import label, print_tables
-from unified.rollout.builtin import BUILTIN_POLICIES, check_builtin, is_builtin
+from unified.report.tables import print_tables
+from unified.rollout.builtin import BUILTIN_POLICIES, check_builtin, is_builtin, label
 from unified.rollout.episodes import Episode
 from unified.rollout.suites import Suite
 

@@ -250,7 +250,7 @@ class UnifiedModel(nn.Module):
         if query is None:
             query = Query("custom", tuple(given or ()), tuple(wanted or ()))
         question = get_query(query) if isinstance(query, str) else query
-        for name in question.streams:
+        for name in (*question.given, *question.wanted):
             if name not in self.decoders:
                 raise unknown_name(
                     f"stream (query {question.name!r} needs it; this model was built without)", name, self.decoders

@@ -11,7 +11,8 @@ from typing import Any
 from unified.atomic import write_text
 from unified.judging.results import read_results
 from unified.report.html import DASH, render_page
-from unified.report.tables import label, metric_names, summaries
+from unified.report.tables import metric_names, summaries
+from unified.rollout.builtin import label
 
 MAX_FILMS, MAX_MOMENTS = 12, 24
 _ARM_NAMES = {

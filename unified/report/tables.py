@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from unified.rollout.builtin import label
 
 
 def print_tables(results: Mapping[str, Any]) -> None:
@@ -49,14 +50,6 @@ def mean_text(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return "-"
     return f"{row['mean']:.3g} [{row['ci95'][0]:.3g}, {row['ci95'][1]:.3g}]"
-
-
-def label(path: str) -> str:
-    """A short name for a policy or dataset: the run's folder rather than "pretrained"."""
-    parts = [
-        part for part in Path(path.removesuffix(".ckpt")).parts if part not in ("pretrained", "checkpoints", "/", "..")
-    ]
-    return parts[-1] if parts else path
 
 
 def task_name(env_id: str) -> str:

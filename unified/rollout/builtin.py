@@ -83,3 +83,11 @@ def make_builtin(name: str, env: Any, rng: np.random.Generator, demonstrates: bo
         return env.make_play(rng) if name == "play" else env.make_baseline(name)
     except NotImplementedError as error:
         raise UserError(f"{env.spec.id if env.spec else env} has no policy {name!r}.") from error
+
+
+def label(path: str) -> str:
+    """A short name for a policy or dataset: the run's folder rather than "pretrained"."""
+    parts = [
+        part for part in Path(path.removesuffix(".ckpt")).parts if part not in ("pretrained", "checkpoints", "/", "..")
+    ]
+    return parts[-1] if parts else path

@@ -15,7 +15,7 @@ from unified.model.batch import Batch, Observation, images_to_float, images_to_u
 from unified.model.checkpoint import load_weights
 from unified.model.config import ModelConfig
 from unified.model.model import UnifiedModel
-from unified.model.queries import get_query
+from unified.model.queries import QUERIES
 from unified.model.spec import DataSpec
 from unified.rollout.episodes import Decision, PolicyNeeds
 
@@ -105,11 +105,11 @@ class ModelPolicy:
             self.body.name,
             self.model.spec,
         )
-        noise = {name: torch.stack([self._noise(name, key) for key in keys]) for name in get_query(query).wanted}
+        noise = {name: torch.stack([self._noise(name, key) for key in keys]) for name in QUERIES[query].wanted}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             answer = self.model.sample(
                 Batch(observation).to(self.device),
-                query,
+                QUERIES[query],
                 num_steps=self._num_steps,
                 guidance=self._guidance,
                 noise={name: value.to(self.device) for name, value in noise.items()},
