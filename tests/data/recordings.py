@@ -72,3 +72,9 @@ def edit_table(root: Path, episode: int, column: str, change: Callable[[list[Any
 def film_path(root: Path, episode: int, camera: str = "front") -> Path:
     """The mp4 of an episode."""
     return root / f"videos/observation.images.{camera}/chunk-000/file-{episode:03d}.mp4"
+
+
+def forget_digests(root: Path) -> None:
+    """As if another program had written the data set: nothing is known of what its files were."""
+    for path in (root / "meta" / "episodes").rglob("*.parquet"):
+        pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)

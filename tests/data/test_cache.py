@@ -8,7 +8,7 @@ import filelock
 import numpy as np
 import pytest
 
-from tests.data.recordings import edit_table, film_path, record
+from tests.data.recordings import edit_table, film_path, forget_digests, record
 from unified.data.cache import Cache
 from unified.data.frames import resize
 from unified.data.lerobot3.mp4 import find_encoding, read_mp4, write_mp4
@@ -93,6 +93,7 @@ def test_a_second_opening_decodes_nothing(root: Path):
 
 def test_a_changed_source_is_decoded_anew_and_the_old_cache_goes(root: Path):
     before = open_cache(root)
+    forget_digests(root)
     edit_table(root, 1, "action", lambda rows: [[value + 1 for value in row] for row in rows])
     after = open_cache(root)
     assert caches(root) == [after.folder] != [before.folder]
@@ -272,3 +273,12 @@ def test_a_swapped_film_is_refused(root: Path):
 def rewrite_film(path: Path, length: int | None = None, fps: int = 10) -> None:
     frames = np.stack([picture for _, picture in read_mp4(path)])
     write_mp4(path, frames[:length], fps, find_encoding("lossless"))
+
+
+def test_a_film_or_table_that_is_not_what_was_written_is_refused(tmp_path: Path) -> None:
+    record(tmp_path / "set", size=(16, 16))
+    table = edit_table(tmp_path / "set", 1, "action", lambda rows: [[*rows[0][:2], 0.5], *rows[1:]])
+    with pytest.raises(DataError, match=rf"{table} is damaged or was changed since it was written"):
+        Cache.open(open_recording(Source(str(tmp_path / "set"))), (16, 16))
+    forget_digests(tmp_path / "set")
+    assert len(Cache.open(open_recording(Source(str(tmp_path / "set"))), (16, 16))) == 28

@@ -184,6 +184,9 @@ def _build(recording: Recording, image_size: tuple[int, int], folder: Path) -> N
         with _progress(recording, int(numbers.bounds[-1])) as advance:
             for camera, file in cameras.items():
                 _decode_camera(recording, camera, episodes, numbers.bounds, image_size, temporary / file, advance)
+        # Last, so that what can be said of a damaged file more exactly has been said.
+        films = [film.path for episode in episodes for film in episode.films.values()]
+        recording.check_digests([*films, *(episode.table for episode in episodes)])
         files = sorted(temporary.glob("*.npy"))
         manifest: dict[str, Any] = {
             "hash": content_hash(temporary, files, temporary / "checked.json"),

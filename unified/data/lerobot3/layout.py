@@ -1,5 +1,6 @@
 """LeRobot v3.0 on disk: where files lie, which columns they have, how an episode is checked before it is written."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,15 @@ import pyarrow.parquet as pq
 from msgspec import Meta
 
 from unified.data.lerobot3.episode_stats import Stats, vector_stats
-from unified.errors import DataError, UserError
+from unified.errors import DataError, UserError, unreadable
+from unified.model.plain import conform
 
 VERSION = "v3.0"
 FILES_PER_CHUNK = 1000
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+_DIGESTS = "unified.sha256"
 INFO, STATS, TASKS, PROVENANCE = "meta/info.json", "meta/stats.json", "meta/tasks.parquet", "meta/unified.json"
 
 Features = Mapping[str, Mapping[str, Any]]
@@ -169,6 +172,35 @@ def film_columns(episode: int, seconds: float, starts: Mapping[str, float]) -> d
     return row
 
 
+def write_episode_row(path: Path, row: Mapping[str, Any], root: Path, files: Sequence[str]) -> None:
+    """One episode's `meta/episodes`, with the SHA-256 of its files in the table's own metadata.
+
+    Not in a column: a tool that moves episodes about would copy it and no longer mean these files.
+    """
+    digests = {name: file_digest(root / name) for name in files}
+    table = pa.Table.from_pylist([dict(row)]).replace_schema_metadata({_DIGESTS: json.dumps(digests)})
+    pq.write_table(table, path, write_page_checksum=True)
+
+
+def read_digests(path: Path) -> dict[str, str]:
+    """What `write_episode_row` noted; empty where somebody else wrote the table.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    try:
+        noted = (pq.read_schema(path).metadata or {}).get(_DIGESTS.encode(), b"{}")
+        return conform(json.loads(noted), dict[str, str], path, DataError)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise DataError(unreadable(path, error)) from error
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def array_stats(arrays: Mapping[str, np.ndarray]) -> dict[str, Stats]:
     """Statistics of the vectors, the very wide ones left out."""
     return {key: vector_stats(value) for key, value in arrays.items() if value.shape[1] <= _WIDEST_WITH_STATS}
@@ -230,7 +262,7 @@ def write_tasks(path: Path, tasks: Sequence[str]) -> None:
         ],
         "pandas_version": "2.0.0",
     }
-    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path, write_page_checksum=True)
 
 
 def read_tasks(path: Path) -> list[str]:
@@ -242,7 +274,7 @@ def read_tasks(path: Path) -> list[str]:
 
 def _rows(path: Path, *columns: str) -> list[dict[str, Any]]:
     try:
-        return pq.read_table(path, columns=list(columns) or None).to_pylist()
+        return pq.read_table(path, columns=list(columns) or None, page_checksum_verification=True).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unified.atomic import atomic_path, flush, remove_leftovers, write_text
@@ -230,8 +229,9 @@ class EpisodeWriter:
         self, index: int, episode: PreparedEpisode, tasks: list[str], known: list[str], details: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Stats]]:
         """Everything but info.json, which makes it count; returns what that must say, and the new statistics."""
+        films = {key: layout.place(layout.VIDEO_PATH, index, video_key=key) for key in episode.films}
         for key, film in episode.films.items():
-            target = self.root / layout.place(layout.VIDEO_PATH, index, video_key=key)
+            target = self.root / films[key]
             target.parent.mkdir(parents=True, exist_ok=True)
             flush(film)
             os.replace(film, target)
@@ -249,7 +249,7 @@ class EpisodeWriter:
         with atomic_path(self.root / layout.place(layout.EPISODES_PATH, index)) as path:
             row = layout.episode_row(index, self.num_frames, len(episode), list(dict.fromkeys(tasks)))
             row |= layout.film_columns(index, len(episode) / self.info["fps"], starts) | layout.stats_columns(stats)
-            pq.write_table(pa.Table.from_pylist([row]), path)
+            layout.write_episode_row(path, row, self.root, [*films.values(), layout.place(layout.DATA_PATH, index)])
         totals = fold_stats(self._totals, stats)
         self.episodes.append(details)
         self.write_provenance()
