@@ -9,12 +9,13 @@ import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 import yaml
 from jsonargparse import set_parsing_settings
+from msgspec import Meta
 from pytorch_lightning.callbacks import Checkpoint, RichProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -60,6 +61,7 @@ __all__ = ["ClosedLoopEvaluation", "run"]
 
 TASKS = "tasks"  # imported by name, so that its classes can be named without a path
 DEFAULT_DATA = WindowDataModule
+_Seed = Annotated[int, Meta(ge=0, lt=1 << 32)]
 OPTIONAL_CALLBACKS = {"ema": AveragedWeights, "checkpoints": Checkpointing, "films": Films}
 
 
@@ -139,7 +141,10 @@ class UnifiedCLI(LightningCLI):
         if config.get("logger") in (None, True):
             tensorboard = TensorBoardLogger(self.folder, name="tensorboard", version="", default_hp_metric=False)
             kwargs["logger"] = [tensorboard, MetricsFile(self.folder)]
-        trainer = super().instantiate_trainer(**kwargs)
+        try:
+            trainer = super().instantiate_trainer(**kwargs)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"trainer: {first_line(error)}") from error
         extra: list[pl.Callback] = [SharedFolder(), FiniteGuard(), Dashboard()]
         bar = trainer.progress_bar_callback
         if bar is not None and type(bar) in (RichProgressBar, TQDMProgressBar):  # Lightning's choice, not the user's
@@ -242,6 +247,7 @@ def run(options: Options) -> int:
     """
     _prepare()
     tree = options.resolve()
+    conform(tree.get("seed_everything"), _Seed | bool | None, "option 'seed_everything'", UsageError)
     data = tree.get("data")
     if isinstance(data, dict) and "class_path" not in data:
         path = f"{DEFAULT_DATA.__module__}.{DEFAULT_DATA.__name__}"
