@@ -18,13 +18,13 @@ DATA = "data/chunk-000/episode_{:06d}.parquet"
 FILM = "videos/chunk-000/observation.images.{}/episode_{:06d}.mp4"
 
 
-def write_stand_ins(folder: Path) -> None:
+def write_stand_ins(folder: Path, episodes: int = EPISODES, rows: int = 900) -> None:
     """`robot_franka_usb`, LeRobot v2.1 with a lie in its metadata, and `driving_rc_car`, a Donkeycar tub."""
-    write_arm(folder / "robot_franka_usb")
-    write_car(folder / "driving_rc_car")
+    write_arm(folder / "robot_franka_usb", episodes)
+    write_car(folder / "driving_rc_car", rows)
 
 
-def write_arm(root: Path) -> None:
+def write_arm(root: Path, episodes: int) -> None:
     """An arm that moves to and fro under two cameras; its metadata state half the true rate."""
     film: dict[str, Any] = {"dtype": "video", "shape": [48, 64, 3], "names": ["height", "width", "channels"]}
     film["info"] = {"video.codec": "h264", "video.pix_fmt": "gbrp", "video.fps": FPS}
@@ -32,14 +32,19 @@ def write_arm(root: Path) -> None:
     features = {f"observation.images.{name}": film for name in CAMERAS} | layout.INDEX_FEATURES
     features |= {"observation.state": vector, "action": vector}
     info: dict[str, Any] = {"codebase_version": "v2.1", "robot_type": "toy", "fps": FPS // 2, "features": features}
-    info |= {"total_episodes": EPISODES, "total_frames": EPISODES * ROWS, "total_tasks": 1, "splits": {"train": "0:6"}}
+    info |= {
+        "total_episodes": episodes,
+        "total_frames": episodes * ROWS,
+        "total_tasks": 1,
+        "splits": {"train": f"0:{episodes}"},
+    }
     (root / "meta").mkdir(parents=True)
     (root / "meta/info.json").write_text(json.dumps(info))
     (root / "meta/tasks.jsonl").write_text('{"task_index": 0, "task": "plug it in"}\n')
-    rows = [{"episode_index": number, "tasks": ["plug it in"], "length": ROWS} for number in range(EPISODES)]
+    rows = [{"episode_index": number, "tasks": ["plug it in"], "length": ROWS} for number in range(episodes)]
     (root / "meta/episodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     steps = np.arange(ROWS)
-    for number in range(EPISODES):
+    for number in range(episodes):
         state = np.sin(steps[:, None] / 5 + np.arange(7) + number).astype(np.float32)
         columns = {"observation.state": state.tolist(), "action": np.roll(state, -1, axis=0).tolist()}
         columns |= {"timestamp": (steps / FPS).astype(np.float32), "frame_index": steps, "index": steps + number * ROWS}
@@ -52,8 +57,8 @@ def write_arm(root: Path) -> None:
             write_mp4(path, np.stack([_scene(value, (48, 64)) for value in state[:, 0]]), FPS, ENCODINGS["lossless"])
 
 
-def write_car(folder: Path, rows: int = 900) -> None:
-    """Forty-five seconds of a drive."""
+def write_car(folder: Path, rows: int) -> None:
+    """A drive at twenty rows a second."""
     (folder / "images").mkdir(parents=True)
     lines: list[str] = []
     for index in range(rows):
