@@ -1,6 +1,5 @@
 """What all tasks share: a batch's rows are asked queries in fixed shares, and the answers' errors are the loss."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from unified.model.model import UnifiedModel
 from unified.model.queries import get_query
 from unified.model.spec import DataSpec
 from unified.training.network import Network
-from unified.training.optimizers import Muon, OptimizerFactory, describe
+from unified.training.optimizers import Muon, OptimizerFactory, save_options
 from unified.training.schedule import ProgressSchedule, Schedule, run_progress
 
 VALIDATION_SEED = 1_000_003
@@ -36,7 +35,7 @@ class GenerativeTask(pl.LightningModule):
     Args:
         spec: of the data (`DataSpec.to_dict()`); the command line links it to the data module's.
         network: the architecture; in YAML the keys of `unified.model.config.ModelConfig`.
-        queries: share of each batch by query name.
+        queries: share of each batch by query name; default: `default_queries` of the task.
         loss_weights: factor of each stream's loss, 1 if not named.
         optimizer: `Muon` or `AdamW`, with their options.
         schedule: of the learning rate.
@@ -46,16 +45,18 @@ class GenerativeTask(pl.LightningModule):
         seed: of everything drawn in a step.
 
     Attributes:
+        default_queries: what a task learns if not told otherwise.
         metrics: by stream, what validation measures of answers; a task may have others than `tasks.metrics`.
     """
 
+    default_queries: Mapping[str, float] = {}
     metrics: Mapping[str, Metric] = METRICS
 
     def __init__(
         self,
         spec: dict[str, Any],
         network: Network | ModelConfig,
-        queries: dict[str, float],
+        queries: dict[str, float] | None = None,
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerFactory | None = None,
         schedule: Schedule = Schedule(),  # noqa: B008 - frozen
@@ -65,9 +66,10 @@ class GenerativeTask(pl.LightningModule):
     ):
         super().__init__()
         config = network.config() if isinstance(network, Network) else network
+        queries = dict(queries or self.default_queries)
         self.queries = {name: get_query(name) for name in queries}
-        self.loss_weights = loss_weights or {}
-        self.optimizer_factory = optimizer or Muon()
+        self.loss_weights = loss_weights = loss_weights or {}
+        self.optimizer_factory = optimizer = optimizer or Muon()
         self.schedule, self.seed = schedule, seed
         self.shift_pixels, self.mirror_actions = shift_pixels, tuple(mirror_actions)
         self._check(config, queries)
@@ -78,19 +80,7 @@ class GenerativeTask(pl.LightningModule):
         widest = self.model.spec.action_dim
         if any(not 0 <= index < widest for index in self.mirror_actions):
             raise UserError(f"mirror_actions must be below the number of actions, {widest}, got {[*mirror_actions]}.")
-        plain = {
-            "task": f"{type(self).__module__}.{type(self).__name__}",
-            "spec": spec,
-            "network": config.to_dict(),
-            "queries": dict(queries),
-            "loss_weights": self.loss_weights,
-            "optimizer": describe(self.optimizer_factory),
-            "schedule": dataclasses.asdict(schedule),
-            "shift_pixels": shift_pixels,
-            "mirror_actions": list(mirror_actions),
-            "seed": seed,
-        }
-        self.save_hyperparameters(plain, logger=False)
+        save_options(self, network=config)
 
     def _check(self, config: ModelConfig, queries: Mapping[str, float]) -> None:
         check_numbers(least=0, shift_pixels=self.shift_pixels, seed=self.seed)
@@ -137,7 +127,7 @@ class GenerativeTask(pl.LightningModule):
                 for stream, loss in losses.items():
                     total = total + self.loss_weights.get(stream, 1.0) * loss.sum() / len(batch)
                 self._remember(members, asked, rows_here, losses)
-        self._log_losses(total)
+        self._log_losses()
         return total
 
     def _remember(self, members: list[int], asked: Tensor, rows: Tensor, losses: Mapping[str, Tensor]) -> None:
@@ -192,14 +182,13 @@ class GenerativeTask(pl.LightningModule):
         mixed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)[0] >> np.uint64(1)
         return torch.Generator(self.device).manual_seed(int(mixed))
 
-    def _log_losses(self, total: Tensor) -> None:
+    def _log_losses(self) -> None:
         if (self.global_step + 1) % max(self.trainer.log_every_n_steps, 1):  # pyright: ignore[reportAttributeAccessIssue]
             return
-        values = {"train/loss": total.detach()}
+        values: dict[str, Tensor] = {}
         by_stream: dict[str, list[Tensor]] = {}
         for (name, stream), (_, loss) in self.row_losses.items():
             values[f"train/loss_{name}_{stream}"] = loss.mean()
             by_stream.setdefault(stream, []).append(loss)
         values |= {f"train/loss_{stream}": torch.cat(losses).mean() for stream, losses in by_stream.items()}
         self.log_dict(values, prog_bar=False)
-        self.log("loss", total.detach(), prog_bar=True, logger=False)

@@ -1,6 +1,5 @@
 """The video codec: films to latents and back. Other tasks use it frozen."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from decoders.codec import ConvCodec
 from unified.errors import UserError, check_numbers
 from unified.judging.scores import MOVING_THRESHOLD
 from unified.model.batch import Batch
-from unified.training.optimizers import Muon, OptimizerFactory, describe
+from unified.training.optimizers import Muon, OptimizerFactory, save_options
 from unified.training.schedule import ProgressSchedule, Schedule, run_progress
 
 ARMS = ("", "_alone", "_copy_first")  # from a true first frame; each picture by itself; the first frame repeated
@@ -66,23 +65,9 @@ class Codec(pl.LightningModule):
         self.latent_noise, self.gradient_weight, self.pull = latent_noise, gradient_weight, pull
         self.alone_share = alone_share
         self.schedule, self.seed = schedule, seed
-        self.optimizer_factory = optimizer or Muon()
+        self.optimizer_factory = optimizer = optimizer or Muon()
         self._errors = torch.zeros(0)
-        self.save_hyperparameters(
-            {
-                "task": "tasks.codec.Codec",
-                "spec": spec,
-                "network": self.model.options,
-                "latent_noise": latent_noise,
-                "gradient_weight": gradient_weight,
-                "pull": pull,
-                "alone_share": alone_share,
-                "optimizer": describe(self.optimizer_factory),
-                "schedule": dataclasses.asdict(schedule),
-                "seed": seed,
-            },
-            logger=False,
-        )
+        save_options(self, network=self.model.options)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         film = film_of(batch)
@@ -100,7 +85,6 @@ class Codec(pl.LightningModule):
         total = losses["pixels"] + self.gradient_weight * losses["gradient"] + self.pull * pull
         if not (self.global_step + 1) % max(self.trainer.log_every_n_steps, 1):  # pyright: ignore[reportAttributeAccessIssue]
             self.log_dict({f"train/loss_{name}": value.detach() for name, value in losses.items()})
-            self.log("train/loss", total.detach(), prog_bar=True)
         return total
 
     def _draw_alone(self, latents: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Driving: what is seen, the route and the instruction given, pedals or a whole plan wanted."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -73,14 +72,7 @@ def plan_metrics(model: UnifiedModel, batch: Batch, query: Query, answer: Tensor
 
 
 class Driving(GenerativeTask):
-    """Learns to drive from demonstrations, by pedals or by plans, or both in one network; add queries for the film.
+    """Learns to drive from demonstrations, by pedals or by plans, or both in one network; add queries for the film."""
 
-    Args:
-        queries: share of each batch by query; here all of it is `policy`.
-        options: see `tasks.base.GenerativeTask`.
-    """
-
+    default_queries: Mapping[str, float] = {"policy": 1.0}
     metrics: Mapping[str, Metric] = {**METRICS, "action": plan_metrics}
-
-    def __init__(self, queries: dict[str, float] | None = None, **options: Any):
-        super().__init__(queries=queries or {"policy": 1.0}, **options)

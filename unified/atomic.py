@@ -30,8 +30,12 @@ def atomic_path(path: Path | str, replaces_folder: bool = False) -> Generator[Pa
     candidate = temporary / path.name
     try:
         yield candidate
+        probe = temporary / "mode"
+        probe.touch()
         for written in [candidate, *candidate.rglob("*")]:
             if not written.is_symlink():
+                if written.is_file():
+                    written.chmod(probe.stat().st_mode)  # safetensors writes files that nobody else may read
                 flush(written)
         if replaces_folder and candidate.is_dir() and path.is_dir() and not path.is_symlink():
             _exchange(candidate, path)
@@ -41,11 +45,11 @@ def atomic_path(path: Path | str, replaces_folder: bool = False) -> Generator[Pa
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise UserError(f"{path} has come to hold something meanwhile; it is left as it is.") from error
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             free = shutil.disk_usage(path.parent).free
             raise UserError(
-                f"Disk full while writing {path}: {free / 1e6:.0f} MB free. Nothing was left half-written; free some "
-                "space and run again."
+                f"Disk full while writing {path} ({error.strerror}): {free / 1e6:.0f} MB free. Nothing was left "
+                "half-written; free some space and run again."
             ) from error
         raise
     finally:

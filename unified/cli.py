@@ -11,7 +11,8 @@ import select
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
@@ -34,6 +35,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 TRAINING_VERBS = tuple(name for name, (module, _) in COMMANDS.items() if module == "unified.training.cli")
 DEBUG_VARIABLE = "UNIFIED_DEBUG"
+MACHINE_ERRORS = {
+    errno.ENOMEM: "Use fewer workers, a smaller batch or smaller images.",
+    errno.EAGAIN: "No more processes can be started; use fewer workers.",
+    errno.EFBIG: "A file would be larger than allowed; raise the limit (ulimit -f), or write to another disk.",
+    errno.EDQUOT: "Free some space, or write to another disk.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer workers.",
+    errno.ENFILE: "Too many files are open on this machine.",
+    errno.EROFS: "Write to another place.",
+    errno.EIO: "The disk or the terminal is gone.",
+}
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -77,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     the traceback is shown too.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     try:
         status = _dispatch(arguments)
         sys.stdout.flush()
@@ -120,19 +132,21 @@ def _dispatch(arguments: list[str]) -> int:
         error = unknown_name("option", name, ("--help", "--version")) if is_option else None
         _complain(f"{error or unknown_name('command', name, COMMANDS)} See `unified --help`.")
         return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _terminate)
     if name in TRAINING_VERBS:
         return import_module(COMMANDS[name][0]).main([name, *rest])
     try:
         parsed = build_parser(name).parse_args(rest)
     except SystemExit as stop:  # argparse ends with it after --help (0) and wrong usage (2)
         return stop.code if isinstance(stop.code, int) else 1
-    signal.signal(signal.SIGTERM, _terminate)
     return parsed.run(parsed)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     # An exception, so that every `with` and `finally` on the way out cleans up and ends its worker processes.
-    raise SystemExit(128 + signal.SIGTERM)
+    raise SystemExit(128 + number)
 
 
 def _overview() -> str:
@@ -167,9 +181,59 @@ def _explain(error: BaseException) -> str | None:
         folder = place if os.path.isdir(place) else os.path.dirname(os.path.abspath(place))
         free = shutil.disk_usage(folder if os.path.isdir(folder) else "/").free / 1e6
         return f"disk full while writing {place}: {free:.0f} MB free there. Free some space and run again."
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. {MACHINE_ERRORS[error.errno]}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. ({DEBUG_VARIABLE}=1 shows where this came from.)"
     return None
+
+
+class LastingStream:
+    """A stream whose reader may go away: what is written then is dropped, and the program goes on."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop."""
+        self._try(self._stream.flush)
+
+    def _try(self, function: Any, *arguments: Any) -> None:
+        try:
+            function(*arguments)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+@contextmanager
+def lasting_output() -> Generator[None]:
+    """Standard output and error that do not end the program when a pipe or a terminal closes."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(LastingStream, streams)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def _open_closed_streams() -> None:
+    """Give the program streams that it was started without; files opened later would take their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the program runs
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _is_reader_gone() -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -34,6 +35,15 @@ def wait_for_step(process: "subprocess.Popen[str]", path: Path, step: int) -> No
         with selectors.DefaultSelector() as selector:
             selector.select(timeout=0.05)
     raise AssertionError(f"ended before step {step}: {process.communicate()[1][-2000:]}")
+
+
+def listening(parent: int) -> set[str]:
+    """The local addresses, as /proc/net/tcp writes them, at which a process or its children listen."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    links = [link for pid in (str(parent), *children) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {os.readlink(link).removeprefix("socket:[").rstrip("]") for link in links if link.is_symlink()}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes}
 
 
 def same(left: Any, right: Any, where: str = "") -> None:
@@ -82,7 +92,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
         same(one[key], two[key], key)
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_run_that_is_asked_to_stop_saves_itself_first(
     unified: Start, write_config: WriteConfig, tmp_path: Path, signum: int, status: int
 ) -> None:
@@ -99,12 +109,20 @@ def test_a_run_that_is_asked_to_stop_saves_itself_first(
     assert read_checkpoint(list_checkpoints(tmp_path / "run")[-1])["global_step"] == step + 2
 
 
-def test_two_processes_train_what_one_trains(unified: Start, write_config: WriteConfig, tmp_path: Path) -> None:
+OPTIMIZERS = [{"class_path": "AdamW"}, {"class_path": "Muon", "init_args": {"bfloat16": False}}]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["AdamW", "Muon"])
+def test_two_processes_train_what_one_trains(
+    unified: Start, write_config: WriteConfig, tmp_path: Path, optimizer: dict[str, Any]
+) -> None:
     trainer = {"max_steps": 8, "val_check_interval": 4}
-    config = str(write_config(trainer=trainer, model={"init_args": {"optimizer": "AdamW", "shift_pixels": 2}}))
+    config = str(write_config(trainer=trainer, model={"init_args": {"optimizer": optimizer, "shift_pixels": 2}}))
     finish(unified("fit", "-c", config, "--run_dir", "one"))
-    pair = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    finish(unified("fit", "-c", config, "--run_dir", "two", *pair, MASTER_PORT=str(20000 + os.getpid() % 20000)))
+    pair = unified("fit", "-c", config, "--run_dir", "two", "--trainer.devices", "2", "--trainer.strategy", "ddp")
+    wait_for_step(pair, tmp_path / "two" / "metrics.jsonl", 2)
+    assert listening(pair.pid) <= {"0100007F", "00000000000000000000000001000000"}, "loopback addresses only"
+    finish(pair)
     one = read_checkpoint(list_checkpoints(tmp_path / "one")[-1])
     two = read_checkpoint(list_checkpoints(tmp_path / "two")[-1])
     for key in ("state_dict", "current_model_state"):
@@ -117,15 +135,14 @@ def test_two_processes_train_what_one_trains(unified: Start, write_config: Write
 def test_two_processes_stop_together_and_go_on(unified: Start, write_config: WriteConfig, tmp_path: Path) -> None:
     trainer = {"max_steps": 100_000, "log_every_n_steps": 1, "devices": 2, "strategy": "ddp"}
     config = str(write_config(trainer=trainer, checkpoints={"every_n_steps": 0}))
-    port = str(20000 + (os.getpid() + 7) % 20000)
-    run = unified("fit", "-c", config, "--run_dir", "run", MASTER_PORT=port)
+    run = unified("fit", "-c", config, "--run_dir", "run")
     wait_for_step(run, tmp_path / "run" / "metrics.jsonl", 3)
     run.send_signal(signal.SIGTERM)
     finish(run, 143)
     (saved,) = list_checkpoints(tmp_path / "run")
     step = read_checkpoint(saved)["global_step"]
     arguments = ["--ckpt_path", "last", "--trainer.max_steps", str(step + 2)]
-    finish(unified("fit", "-c", config, "--run_dir", "run", *arguments, MASTER_PORT=port))
+    finish(unified("fit", "-c", config, "--run_dir", "run", *arguments))
     assert read_checkpoint(list_checkpoints(tmp_path / "run")[-1])["global_step"] == step + 2
 
 
@@ -140,3 +157,28 @@ def test_two_runs_of_a_config_at_once_get_folders_of_their_own(
         lines = (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()
         steps = [json.loads(line)["step"] for line in lines]
         assert steps == sorted(set(steps))
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_writes(
+    unified: Start, write_config: WriteConfig, tmp_path: Path
+) -> None:
+    config = str(write_config(trainer={"max_steps": 30, "log_every_n_steps": 1, "limit_val_batches": 0}))
+    run = unified("fit", "-c", config, "--run_dir", "run")
+    assert run.stdout is not None
+    assert run.stderr is not None
+    run.stdout.readline()
+    run.stdout.close()
+    run.stderr.close()
+    assert run.wait(timeout=200) == 0
+    assert list_checkpoints(tmp_path / "run")[-1].name == "step-00000030.ckpt"
+
+
+def test_a_finished_run_without_its_model_gets_it_back(
+    unified: Start, write_config: WriteConfig, tmp_path: Path
+) -> None:
+    config = str(write_config(trainer={"max_steps": 4, "limit_val_batches": 0}))
+    finish(unified("fit", "-c", config, "--run_dir", "run"))
+    before = (tmp_path / "run/pretrained/model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "run/pretrained")  # as when the export is killed
+    finish(unified("fit", "-c", config, "--run_dir", "run", "--ckpt_path", "last"))
+    assert (tmp_path / "run/pretrained/model.safetensors").read_bytes() == before

@@ -73,7 +73,7 @@ def test_bfloat16_is_not_emulated(
 
 
 def test_films_play_in_tensorboard(finished: Path) -> None:
-    events = EventAccumulator(str(finished / "run" / "tensorboard"), size_guidance={"images": 0})
+    events = EventAccumulator(str(finished / "run" / "tensorboard" / "run"), size_guidance={"images": 0})
     events.Reload()
     tags = events.Tags()
     assert "film/world_model" in tags["images"]

@@ -67,9 +67,9 @@ def _imagine(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     from unified.data.heldout import open_dataset, pick_window
     from unified.judging.results import provenance
     from unified.report.strips import film_psnr, imagined_film
-    from unified.rollout.policies import load_model
+    from unified.rollout.policies import load_on_device
 
-    model = load_model(args.checkpoint)
+    model = load_on_device(args.checkpoint)
     stride, ahead = _horizon(model, args)
     dataset = open_dataset(args.data, model.spec, holdout=1.0)
     starts = [args.frame + number * ahead for number in range(args.rollout)]

@@ -99,6 +99,7 @@ def imagined_film(
     Returns:
         imagined, truth; both begin with the last observed picture.
     """
+    device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     camera = first_camera(batches[0])
     start = batches[0].observation.images[:, :, -1]
@@ -109,7 +110,8 @@ def imagined_film(
         question = replace(batch, observation=replace(batch.observation, images=images, proprio=proprio))
         if actions is not None:
             question = replace(question, action=actions[number])
-        film = model.sample(question, query, num_steps=num_steps, generator=generator)["video"].clamp(-1, 1)
+        answer = model.sample(question.to(device), query, num_steps=num_steps, generator=generator)
+        film = answer["video"].clamp(-1, 1).cpu()
         assert batch.video is not None
         imagined.append(film[0, camera])
         truth.append(batch.video[0, camera])

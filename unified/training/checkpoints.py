@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unified.atomic import atomic_path
 from unified.errors import UserError
+from unified.model.checkpoint import check_archive
 
 FOLDER = "checkpoints"
 ARCHITECTURE_KEYS = ("network", "spec")
@@ -80,6 +81,7 @@ def read_checkpoint(path: Path | str, mmap: bool = False) -> dict[str, Any]:
     if not path.is_file():
         siblings = sorted(str(item) for item in path.parent.glob("*.ckpt"))
         raise UserError(f"There is no checkpoint {path}." + (f" There are {', '.join(siblings)}." if siblings else ""))
+    check_archive(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except (UnpicklingError, AttributeError) as error:
@@ -154,8 +156,8 @@ def check_same_architecture(
             f"{path} is of another architecture or data ({listing}). Give the config it was trained with, for example "
             "`-c` the config.yaml in its run folder, or train a new model without --ckpt_path."
         )
-    rest = {key: value for key, value in stored.items() if key not in ARCHITECTURE_KEYS}
-    return differences(rest, {key: given.get(key) for key in rest})
+    ours, theirs = ({k: v for k, v in options.items() if k not in ARCHITECTURE_KEYS} for options in (given, stored))
+    return differences(theirs, ours)
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from unified.cli import lasting_output
 from unified.errors import UserError
 from unified.training.options import UsageError, parse
 
@@ -41,7 +42,7 @@ examples:
 """
 
 WHAT = {
-    "fit": "Train what a YAML file describes. Ctrl-C or SIGTERM saves a checkpoint; `--ckpt_path last` goes on.",
+    "fit": "Train what a YAML describes. Ctrl-C, SIGTERM and SIGHUP save a checkpoint; `--ckpt_path last` goes on.",
     "validate": "Validation losses and metrics of a checkpoint.",
     "test": "The same as validate, on the test windows.",
     "predict": "The answers of a checkpoint to its task's queries, as safetensors files in the run's folder.",
@@ -49,7 +50,7 @@ WHAT = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a verb and return its exit status: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
+    """Run a verb and return its exit status: 0 done, 1 failed, 2 wrong usage, 128 + N for signal N (130 Ctrl-C)."""
     argv = list(argv)
     if argv and argv[0] in WHAT and ("-h" in argv or "--help" in argv or len(argv) == 1):
         examples = "\n".join(f"  {line}" for line in EXAMPLES.strip().splitlines())
@@ -59,7 +60,8 @@ def main(argv: Sequence[str]) -> int:
         options = parse(argv)
         from unified.training import lightning  # torch comes with it, so not before usage errors are answered
 
-        return lightning.run(options)
+        with lasting_output():
+            return lightning.run(options)
     except UserError as error:
         if os.environ.get("UNIFIED_DEBUG"):
             raise

@@ -1,11 +1,15 @@
 """LightningCLI with our defaults: strict names, short errors, a run folder, checkpoints that survive anything."""
 
+import atexit
 import importlib
 import json
 import logging
 import os
+import re
 import shlex
+import shutil
 import sys
+import tempfile
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -15,15 +19,18 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from jsonargparse import set_parsing_settings
+from lightning_fabric.utilities.seed import reset_seed
 from msgspec import Meta
 from pytorch_lightning.callbacks import Checkpoint, RichProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.environments import MPIEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from safetensors.torch import save_file
 
-from unified.atomic import atomic_path, write_text
+from unified.atomic import atomic_path, remove_leftovers, write_text
 from unified.data.module import WindowDataModule
 from unified.errors import UserError, first_line
 from unified.model.plain import conform
@@ -33,6 +40,8 @@ from unified.training.callbacks.closed_loop import ClosedLoopEvaluation
 from unified.training.callbacks.dashboard import Dashboard
 from unified.training.callbacks.films import Films
 from unified.training.callbacks.finite import FiniteGuard
+from unified.training.callbacks.progress import RunProgress
+from unified.training.checkpoints import FOLDER as CHECKPOINTS
 from unified.training.checkpoints import (
     AtomicCheckpointIO,
     check_same_architecture,
@@ -48,6 +57,7 @@ from unified.training.optimizers import is_bfloat16_fast
 from unified.training.options import Options, UsageError
 from unified.training.run_folder import (
     FOLDER_VARIABLE,
+    TENSORBOARD,
     MetricsFile,
     SharedFolder,
     describe_run,
@@ -56,20 +66,51 @@ from unified.training.run_folder import (
     new_folder,
     remove_metrics,
 )
+from unified.training.schedule import Schedule
 
 __all__ = ["ClosedLoopEvaluation", "run"]
 
 TASKS = "tasks"  # imported by name, so that its classes can be named without a path
 DEFAULT_DATA = WindowDataModule
 _Seed = Annotated[int, Meta(ge=0, lt=1 << 32)]
+MEETING_VARIABLE = "UNIFIED_MEETING"  # set for the processes of other devices only
 OPTIONAL_CALLBACKS = {"ema": AveragedWeights, "checkpoints": Checkpointing, "films": Films}
 
 
-class ProgressBar(RichProgressBar):
-    """One bar an epoch; a run that ends by steps or by the clock has no number of epochs."""
+class LocalDDP(DDPStrategy):
+    """Processes of one machine: they meet in a file and talk over the loopback device; no port is open to others.
 
-    def _get_train_description(self, current_epoch: int) -> str:
-        return f"Epoch {current_epoch + 1}"
+    The first process makes the file's folder; those that it starts find it in the environment.
+    """
+
+    def __init__(self) -> None:
+        # A process whose rows miss a query has no gradient for that query's decoder; others wait for it otherwise.
+        super().__init__(find_unused_parameters=True)
+        self._place: str | None = None
+        if MEETING_VARIABLE not in os.environ:
+            os.environ[MEETING_VARIABLE] = self._place = tempfile.mkdtemp(prefix="unified-")
+            atexit.register(shutil.rmtree, self._place, ignore_errors=True)
+
+    def setup_distributed(self) -> None:
+        for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(variable, "lo0" if sys.platform == "darwin" else "lo")
+        reset_seed()
+        self.set_world_ranks()
+        self._process_group_backend = self._get_process_group_backend()
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group(
+                self._process_group_backend,
+                init_method=f"file://{os.environ[MEETING_VARIABLE]}/ranks",
+                rank=self.global_rank,
+                world_size=self.world_size,
+                timeout=self._timeout,
+                device_id=None if self.root_device.type == "cpu" else self.root_device,
+            )
+
+    def teardown(self) -> None:
+        super().teardown()
+        if self._place is not None:
+            os.environ.pop(MEETING_VARIABLE, None)
 
 
 class UnifiedCLI(LightningCLI):
@@ -136,10 +177,11 @@ class UnifiedCLI(LightningCLI):
         kwargs["default_root_dir"] = str(self.folder)
         kwargs["precision"] = _precision(config)
         if config.get("strategy") in ("ddp", "auto") and _num_devices(config) > 1:
-            # A process whose rows miss a query has no gradient for that query's decoder; others wait for it otherwise.
-            kwargs["strategy"] = "ddp_find_unused_parameters_true"
+            kwargs["strategy"] = "ddp_find_unused_parameters_true" if _is_cluster(config) else LocalDDP()
         if config.get("logger") in (None, True):
-            tensorboard = TensorBoardLogger(self.folder, name="tensorboard", version="", default_hp_metric=False)
+            tensorboard = TensorBoardLogger(
+                self.folder / TENSORBOARD, name=self.folder.name, version="", default_hp_metric=False
+            )
             kwargs["logger"] = [tensorboard, MetricsFile(self.folder)]
         try:
             trainer = super().instantiate_trainer(**kwargs)
@@ -149,7 +191,7 @@ class UnifiedCLI(LightningCLI):
         bar = trainer.progress_bar_callback
         if bar is not None and type(bar) in (RichProgressBar, TQDMProgressBar):  # Lightning's choice, not the user's
             trainer.callbacks.remove(bar)  # pyright: ignore[reportAttributeAccessIssue]
-            extra.append(ProgressBar(leave=True))
+            extra.append(RunProgress())
         trainer.callbacks = _in_order([*trainer.callbacks, *extra])  # pyright: ignore[reportAttributeAccessIssue]
         return trainer
 
@@ -191,6 +233,8 @@ class UnifiedCLI(LightningCLI):
             remove_metrics(self.folder)
         describe_run(self.folder, self.options.argv)
         if verb == "fit":
+            for left in (self.folder / CHECKPOINTS).glob(".step-*.ckpt.????????"):
+                remove_leftovers(left.with_name(left.name[1:-9]))
             config = self.parser.dump(self.config, skip_none=False)
             values = yaml.safe_load(config)
             values = values.get(verb, values)
@@ -203,7 +247,7 @@ class UnifiedCLI(LightningCLI):
         if self.trainer.fast_dev_run or not self.trainer.is_global_zero:  # pyright: ignore[reportAttributeAccessIssue]
             return
         self._write_metrics("fit")
-        self._say(f"trained {self.trainer.global_step} steps; watch: tensorboard --logdir {self.folder}")
+        self._say(f"trained {self.trainer.global_step} steps; watch: tensorboard --logdir {self.folder / TENSORBOARD}")
         if (self.folder / "pretrained").is_dir():
             model, data = str(self.folder / "pretrained"), self.datamodule
             self._say(f"model: {model}")
@@ -266,6 +310,11 @@ def run(options: Options) -> int:
     except SystemExit:
         if not options.help_all:
             raise
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or re.search("can't allocate memory|out of memory", str(error)):
+            advice = "Use a smaller --data.batch_size, --trainer.accumulate_grad_batches or a smaller network."
+            raise UserError(f"Out of memory: {first_line(error)} {advice}") from error
+        raise
     except UserError as error:
         raise type(error)(f"{origin_of(options, str(error))}{error}") from error
     except MisconfigurationException as error:
@@ -290,7 +339,7 @@ def _folder(options: Options, tree: dict[str, Any]) -> AbstractContextManager[Pa
 
 
 def _prepare() -> None:
-    set_parsing_settings(instantiate_subclass_spec_in_any=False)
+    set_parsing_settings(instantiate_subclass_spec_in_any=False, subclasses_enabled=[Schedule])
     register_with_parser()
     importlib.import_module(TASKS)
     for name in ("pytorch_lightning", "lightning_fabric"):
@@ -343,6 +392,12 @@ def _num_devices(trainer: Any) -> int:
     else:
         count = 1 if _on_cpu(trainer) else torch.accelerator.device_count()
     return count * int(trainer.get("num_nodes") or 1)
+
+
+def _is_cluster(trainer: Any) -> bool:
+    """Whether processes are on several machines, or were not started by this one."""
+    started_by_others = any(kind.detect() for kind in (SLURMEnvironment, TorchElasticEnvironment, MPIEnvironment))
+    return int(trainer.get("num_nodes") or 1) > 1 or started_by_others
 
 
 def _spec_of(data: pl.LightningDataModule) -> dict[str, Any]:

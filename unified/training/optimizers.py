@@ -1,17 +1,20 @@
 """Optimisers, each a small factory that a config names: `optimizer: Muon` or `optimizer: AdamW`."""
 
 import dataclasses
+import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from unified.errors import check_numbers
+from unified.model.config import ModelConfig
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
@@ -58,6 +61,8 @@ class Muon(OptimizerFactory):
         lr: learning rate of the matrices, in Keller Jordan's scale.
         momentum: of the matrices (Nesterov).
         newton_schulz_steps: iterations of the orthogonalisation.
+        bfloat16: compute these in bfloat16 where that is fast. Rounding then differs by a step in 256 between machines
+            and between one process and several (after ten steps weights by 0.02); in float32 it does by 1e-6.
         adamw_lr, betas: for everything else.
         weight_decay: of all matrices, decoupled.
     """
@@ -65,6 +70,7 @@ class Muon(OptimizerFactory):
     lr: float = 0.02
     momentum: float = 0.95
     newton_schulz_steps: int = 5
+    bfloat16: bool = True
     adamw_lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
@@ -86,6 +92,7 @@ class Muon(OptimizerFactory):
                 "kind": "muon",
                 "momentum": self.momentum,
                 "steps": self.newton_schulz_steps,
+                "bfloat16": self.bfloat16,
                 "weight_decay": self.weight_decay,
             },
             {"params": [p for p in others if p.ndim >= 2], "weight_decay": self.weight_decay, **adamw_options},
@@ -99,14 +106,44 @@ def _check_betas(betas: tuple[float, float]) -> None:
     check_numbers(prefix="optimizer.", least=0, below=1, **{"betas[0]": first, "betas[1]": second})
 
 
-def describe(factory: OptimizerFactory) -> dict[str, Any]:
-    """`class_path` and `init_args`, plain data for a checkpoint."""
-    path = f"{type(factory).__module__}.{type(factory).__name__}"
-    options = dataclasses.asdict(factory)  # pyright: ignore[reportArgumentType]
-    return {
-        "class_path": path,
-        "init_args": {key: list(v) if isinstance(v, tuple) else v for key, v in options.items()},
-    }
+def save_options(task: pl.LightningModule, **resolved: Any) -> None:
+    """Keep what a task and all its bases are made with as its hyper-parameters, plain data for a checkpoint.
+
+    Called in the constructor of the class that all tasks share, whose arguments count as they are by then.
+
+    Args:
+        resolved: what counts in place of arguments.
+    """
+    levels: list[dict[str, Any]] = []
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is task:
+            names, _, _, values = inspect.getargvalues(frame)
+            levels.append({name: values[name] for name in names if name != "self"})
+        frame = frame.f_back
+    options: dict[str, Any] = {"task": f"{type(task).__module__}.{type(task).__name__}"}
+    for level in reversed(levels):  # from the task's own class to the shared one
+        options |= level
+    task.save_hyperparameters({key: _plain(value) for key, value in {**options, **resolved}.items()}, logger=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, ModelConfig):
+        return value.to_dict()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return describe(value)
+    is_plain = value is None or isinstance(value, bool | int | float | str)
+    return value if is_plain else f"{type(value).__module__}.{type(value).__name__}"
+
+
+def describe(thing: Any) -> dict[str, Any]:
+    """`class_path` and `init_args` of a dataclass's instance, as a config names it."""
+    path = f"{type(thing).__module__}.{type(thing).__name__}"
+    return {"class_path": path, "init_args": _plain(dataclasses.asdict(thing))}
 
 
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -163,7 +200,7 @@ class MuonAdamW(torch.optim.Optimizer):
             momenta = [self._state(parameter, "momentum_buffer") for parameter in members]
             torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
             lookahead = torch._foreach_lerp(grads, momenta, group["momentum"])
-            updates = orthogonalize(torch.stack(list(lookahead)).flatten(2), group["steps"])
+            updates = orthogonalize(torch.stack(list(lookahead)).flatten(2), group["steps"], group["bfloat16"])
             if group["weight_decay"]:
                 torch._foreach_mul_(cast(list[Tensor], members), 1 - group["lr"] * group["weight_decay"])
             scale = max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
@@ -199,14 +236,17 @@ class MuonAdamW(torch.optim.Optimizer):
 
 
 def orthogonalize(
-    matrices: Float[Tensor, " matrix row column"], steps: int, coefficients: Sequence[float] = NEWTON_SCHULZ
+    matrices: Float[Tensor, " matrix row column"],
+    steps: int,
+    bfloat16: bool = True,
+    coefficients: Sequence[float] = NEWTON_SCHULZ,
 ) -> Float[Tensor, " matrix row column"]:
     """Bring the singular values of each matrix near one, all matrices of a shape at once, in bfloat16 where it is fast.
 
     Source: quintic Newton-Schulz iteration of Muon; its result has singular values of about 0.7 to 1.2, not exactly 1.
     """
     a, b, c = coefficients
-    x = matrices.bfloat16() if is_bfloat16_fast(matrices.device) else matrices.float()
+    x = matrices.bfloat16() if bfloat16 and is_bfloat16_fast(matrices.device) else matrices.float()
     is_tall = x.shape[-2] > x.shape[-1]
     x = x.mT if is_tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)

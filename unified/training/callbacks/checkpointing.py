@@ -13,6 +13,8 @@ from unified.errors import UserError, check_numbers
 from unified.training.callbacks.average import averaged_weights
 from unified.training.checkpoints import list_checkpoints, step_path
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 class Interrupted(SystemExit):
     """Somebody asked the run to stop; everything is saved. The exit status is 128 plus the signal."""
@@ -25,7 +27,8 @@ class Interrupted(SystemExit):
 class Checkpointing(Checkpoint):
     """Saves checkpoints of the whole training state and, beside them, the averaged model for use elsewhere.
 
-    Ctrl-C and SIGTERM end the run after the current step, with a checkpoint; a second Ctrl-C ends it at once.
+    Ctrl-C, SIGTERM and a terminal that closes (SIGHUP) end the run after the current step, with a checkpoint; a second
+    Ctrl-C ends it at once. A signal that is ignored, as `nohup` has it, stays so.
 
     Args:
         every_n_steps: optimiser steps between checkpoints; 0: only when the run ends.
@@ -41,7 +44,7 @@ class Checkpointing(Checkpoint):
         self.every_n_steps, self.keep, self.export = every_n_steps, keep, export
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
-        self._saved_step = -1
+        self._saved_step = self._exported_step = -1
 
     # ------------------------------------------------------------------ signals
 
@@ -56,7 +59,8 @@ class Checkpointing(Checkpoint):
             if signum == signal.SIGTERM and launcher is not None:
                 launcher.kill(signum)  # the other ranks, which nobody else tells
 
-        self._handlers = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
+        numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._handlers = {number: signal.signal(number, remember) for number in numbers}
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the signals back."""
@@ -88,10 +92,19 @@ class Checkpointing(Checkpoint):
         trainer.save_checkpoint(step_path(folder, trainer.global_step))
         self._saved_step = trainer.global_step
         if trainer.is_global_zero:
-            if self.export:
-                export_pretrained(trainer, pl_module)
+            self._export(trainer, pl_module)
             for path in list_checkpoints(folder)[: -self.keep] if self.keep > 0 else []:
                 path.unlink()
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Export what a run resumed at its end was killed before exporting."""
+        if trainer.is_global_zero and self._exported_step != trainer.global_step and not trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
+            self._export(trainer, pl_module)
+
+    def _export(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.export:
+            export_pretrained(trainer, pl_module)
+            self._exported_step = trainer.global_step
 
     def state_dict(self) -> dict[str, Any]:
         return {"saved_step": self._saved_step}

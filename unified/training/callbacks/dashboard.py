@@ -47,8 +47,7 @@ class Dashboard(pl.Callback):
                 logger.log_hyperparams(_flat(hparams), {f"hp/{name}": float("nan") for name in HEADLINES})
                 text = yaml.safe_dump(hparams, sort_keys=False)
                 logger.experiment.add_text("config", "    " + text.replace("\n", "\n    "), trainer.global_step)
-                losses = ["Multiline", [f"train/loss_{stream}" for stream in streams]]
-                logger.experiment.add_custom_scalars({"training": {"loss per stream": losses}})
+                logger.experiment.add_custom_scalars(_charts(streams, list(getattr(pl_module, "queries", {}))))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -63,6 +62,10 @@ class Dashboard(pl.Callback):
         if trainer.global_step % max(trainer.log_every_n_steps, 1) or not self._seconds:  # pyright: ignore[reportAttributeAccessIssue]
             return
         values = {"train/samples_per_second": self._samples / self._seconds}
+        if isinstance(outputs, Mapping) and "loss" in outputs:  # of the whole step, whatever a task adds to it
+            loss = outputs["loss"] * trainer.accumulate_grad_batches
+            values["train/loss"] = float(loss)
+            pl_module.log("loss", loss, prog_bar=True, logger=False)
         for index, group in enumerate(trainer.optimizers[0].param_groups):
             values[f"lr/{index}_{group.get('kind', 'all')}"] = float(group["lr"])
         pl_module.log_dict(values)
@@ -73,6 +76,23 @@ class Dashboard(pl.Callback):
             if name in trainer.callback_metrics and not trainer.sanity_checking:
                 for logger in trainer.loggers:
                     logger.log_metrics({f"hp/{name}": float(trainer.callback_metrics[name])}, trainer.global_step)
+
+
+def _charts(streams: list[str], queries: list[str]) -> dict[str, Any]:
+    """What belongs together on one chart of TensorBoard's "Custom scalars"."""
+
+    def lines(*names: str) -> list[Any]:
+        return ["Multiline", list(names)]
+
+    return {
+        "training": {"loss per stream": lines(*(f"train/loss_{stream}" for stream in streams))},
+        "validation": {
+            "loss": lines("train/loss", "val/loss"),
+            **{f"loss of {query}": lines(*(f"val/loss_{query}_{s}" for s in streams)) for query in queries},
+            "PSNR of films, dB": lines(*(f"val/psnr_{name}" for name in (*queries, "copy_last"))),
+            "error of actions": lines(*(f"val/action_mse_{query}" for query in queries)),
+        },
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
