@@ -29,6 +29,13 @@ def run(args):
         if args.kind == "full":
             with open("/dev/full", "w") as file:
                 file.write("x")
+        if args.kind == "memory":
+            raise OSError(12, "Cannot allocate memory")
+        if args.kind == "large":
+            import resource
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+            with open("large.txt", "w") as file:
+                file.write("x" * 100)
         if args.kind == "missing":
             open("nowhere/file.txt")
         if args.kind == "worker-pipe":
@@ -174,10 +181,16 @@ def test_debugging_shows_the_traceback(trouble: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"), [("full", "disk full while writing"), ("missing", "nowhere/file.txt: No such")]
+    ("kind", "words"),
+    [
+        ("full", "disk full while writing"),
+        ("missing", "nowhere/file.txt: No such"),
+        ("memory", "Cannot allocate memory. Use fewer workers"),
+        ("large", "File too large. A file would be larger than allowed"),
+    ],
 )
-def test_errors_of_the_machine_are_one_line(trouble: list[str], kind: str, words: str) -> None:
-    done = subprocess.run([*trouble, kind], capture_output=True, text=True, check=False)
+def test_errors_of_the_machine_are_one_line(trouble: list[str], tmp_path: Path, kind: str, words: str) -> None:
+    done = subprocess.run([*trouble, kind], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert words in done.stderr
@@ -203,6 +216,11 @@ def test_a_full_disk_under_the_output_is_said_once(trouble: list[str], amount: s
     assert "disk full" in done.stderr
 
 
+def test_a_program_without_any_streams_goes_on(trouble: list[str]) -> None:
+    command = f"{shlex.join([*trouble, 'little'])} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("amount", ["little", "much"])
 def test_a_reader_that_leaves_is_no_error(trouble: list[str], amount: str) -> None:
     read, write = os.pipe()
@@ -212,7 +230,7 @@ def test_a_reader_that_leaves_is_no_error(trouble: list[str], amount: str) -> No
     assert (done.returncode, done.stderr) == (141, "cleaned up\n")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_signals_clean_up_and_give_their_usual_status(trouble: list[str], number: signal.Signals, status: int) -> None:
     process = subprocess.Popen([*trouble, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None

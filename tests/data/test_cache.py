@@ -138,6 +138,17 @@ def test_a_cache_whose_bytes_changed_is_not_trusted(root: Path):
     np.testing.assert_array_equal(open_cache(root).images["front"], truth)
 
 
+def test_a_manifest_whose_text_changed_is_not_trusted(root: Path):
+    cache = open_cache(root)
+    path, tasks = cache.folder / "manifest.json", cache.tasks
+    text = path.read_text()
+    for name in (tasks[0], "front"):
+        path.write_text(text.replace(name[:3], chr(ord(name[0]) ^ 1) + name[1:3], 1))
+        again = open_cache(root)
+        assert again.tasks == tasks
+        assert list(again.images) == list(cache.images)
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "action.npy", "images0.npy"])
 def test_a_cache_that_lacks_a_file_is_rebuilt(root: Path, name: str):
     (open_cache(root).folder / name).unlink()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,6 +39,24 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path, kept: int) -> None:
     (tmp_path / "a.ckpt").write_bytes((tmp_path / "a.ckpt").read_bytes()[:kept])
     with pytest.raises(UserError, match=r"a\.ckpt is (damaged|not a checkpoint)"):
         read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_no_flipped_bit_changes_what_is_read(tmp_path: Path) -> None:
+    saved = save(tmp_path / "a.ckpt", 500)
+    whole = (tmp_path / "a.ckpt").read_bytes()
+    seen = 0
+    for bit in np.random.default_rng(0).integers(8 * len(whole), size=200).tolist():
+        spoilt = bytearray(whole)
+        spoilt[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "a.ckpt").write_bytes(spoilt)
+        try:
+            read = read_checkpoint(tmp_path / "a.ckpt")
+        except UserError:
+            seen += 1
+        else:
+            assert torch.equal(read["state_dict"]["w"], saved["state_dict"]["w"])
+            assert read["global_step"] == saved["global_step"]
+    assert seen > 100
 
 
 class Payload:
