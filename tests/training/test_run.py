@@ -49,7 +49,20 @@ def test_a_run_leaves_everything_that_is_needed_to_understand_it(finished: Path)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     keys = {key for line in lines for key in line}
     assert {"train/loss_action", "train/loss_video", "train/grad_norm", "train/samples_per_second"} <= keys
+    assert all(path.stat().st_mode & 0o044 for path in (run / "pretrained").iterdir()), "readable by others"
     assert {"val/loss", "val/psnr_world_model", "val/psnr_copy_last", "val/action_mse_policy", "lr/0_muon"} <= keys
+
+
+def test_progress_is_plain_lines_where_output_is_no_terminal(
+    write_config: WriteConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = {"max_steps": 3, "enable_progress_bar": True, "limit_val_batches": 0}
+    assert main(["fit", "-c", str(write_config(trainer=trainer)), "--run_dir", str(tmp_path / "run")]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert lines[0].startswith("step 1 of 3, ")
+    assert lines[0].endswith(" left")
+    assert lines[-1].startswith("step 3 of 3, ")
+    assert "100%" in lines[-1]
 
 
 def test_the_stored_config_runs_again(finished: Path) -> None:
