@@ -78,7 +78,7 @@ PARTS: tuple[tuple[str, str, Reader], ...] = (
 
 def rot(world: Path, folder: Path, cases: int, seed: int) -> Iterator[tuple[str, str]]:
     """Flip or cut one file after the other; yields what was done and what was wrong ("" if nothing)."""
-    wanted = {reader: reader(world) for _, _, reader in PARTS} if cases else {}
+    wanted = {reader: reader(world) for _, _, reader in PARTS}
     for number in range(cases):
         rng = random.Random(f"{seed}-rot-{number}")
         part, inside, reader = PARTS[number % len(PARTS)]
