@@ -182,3 +182,16 @@ def test_a_finished_run_without_its_model_gets_it_back(
     shutil.rmtree(tmp_path / "run/pretrained")  # as when the export is killed
     finish(unified("fit", "-c", config, "--run_dir", "run", "--ckpt_path", "last"))
     assert (tmp_path / "run/pretrained/model.safetensors").read_bytes() == before
+
+
+def test_a_second_interrupt_ends_a_run_at_once_in_one_line(
+    unified: Start, write_config: WriteConfig, tmp_path: Path
+) -> None:
+    config = str(write_config(trainer={"max_steps": 100_000, "log_every_n_steps": 1}, data={"num_workers": 2}))
+    run = unified("fit", "-c", config, "--run_dir", "run")
+    wait_for_step(run, tmp_path / "run" / "metrics.jsonl", 3)
+    for _ in range(2):
+        os.killpg(run.pid, signal.SIGINT)
+    said = finish(run, 130)
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("unified: stopped by signal 2")
