@@ -11,7 +11,7 @@ from tests.data.strangers import write_stand_ins
 from unified.cli import COMMANDS, main
 
 # Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.
-ORDER = ("doctor", "record", "import", "fit", "validate", "test", "predict", "evaluate", "generate", "gallery")
+ORDER = ("doctor", "record", "import", "check", "fit", "validate", "test", "predict", "evaluate", "generate", "gallery")
 # Appended to the line, where the last value of an option wins: the same line, only smaller.
 SHRINK: dict[str, list[str]] = {
     "record": ["--episodes", "2"],

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("unified.commands.demo", "record, train, act and imagine on a small scale; one HTML report"),
     "record": ("unified.commands.record", "let a policy act in environments and keep it as a dataset"),
     "import": ("unified.commands.import_", "turn a dataset of another layout into a checked LeRobot v3 dataset"),
+    "check": ("unified.commands.check", "look at a dataset to its last frame and say what is wrong with it"),
     "fit": ("unified.training.cli", "train what a YAML file describes"),
     "validate": ("unified.training.cli", "losses and metrics of a checkpoint on the validation windows"),
     "test": ("unified.training.cli", "losses and metrics of a checkpoint on the test windows"),

@@ -2,13 +2,17 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import filelock
 import numpy as np
 import pytest
 
-from tests.data.recordings import edit_table, film_path, forget_digests, record
+from tests.data.recordings import edit_table, film_path, forget_digests, png, record, store_pictures
 from unified.data.cache import Cache
 from unified.data.frames import resize
 from unified.data.lerobot3.mp4 import find_encoding, read_mp4, write_mp4
@@ -220,7 +224,7 @@ def test_a_gap_in_the_frames_is_refused(root: Path):
 def test_another_rate_in_the_table_is_refused(root: Path):
     edit_table(root, 0, "timestamp", lambda rows: [2 * value for value in rows])
     with pytest.raises(
-        DataError, match=r"file-000.parquet, episode 0 frame 1: time stamp 0.2 s does not fit the 10 frames"
+        DataError, match=r"file-000.parquet, episode 0 frame 1: time stamp 0.2 s does not fit the 10 Hz"
     ):
         open_cache(root)
 
@@ -271,7 +275,7 @@ def test_a_film_with_too_few_frames_is_refused(root: Path, length: int, message:
 
 def test_a_film_at_another_rate_is_refused(root: Path):
     rewrite_film(film_path(root, 1), fps=20)
-    with pytest.raises(DataError, match=r"runs at 20 frames a second, but meta/info.json says 10"):
+    with pytest.raises(DataError, match=r"has a frame too many at 0.05 s, rows come at 10 Hz"):
         open_cache(root)
 
 
@@ -293,3 +297,57 @@ def test_a_film_or_table_that_is_not_what_was_written_is_refused(tmp_path: Path)
         Cache.open(open_recording(Source(str(tmp_path / "set"))), (16, 16))
     forget_digests(tmp_path / "set")
     assert len(Cache.open(open_recording(Source(str(tmp_path / "set"))), (16, 16))) == 28
+
+
+def test_pictures_in_tables_are_read(root: Path):
+    truth = open_cache(root).images["front"].copy()
+    store_pictures(root, png)
+    np.testing.assert_array_equal(open_cache(root).images["front"], truth)
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda picture: png(600 + 8 * picture[..., 0].astype(np.uint16)),
+        lambda picture: colours_of_16_bits(257 * picture.astype(np.uint16)),
+    ],
+)
+def test_pictures_of_more_than_8_bits_are_refused(root: Path, encode: Callable[[np.ndarray], bytes]):
+    store_pictures(root, encode)
+    with pytest.raises(DataError, match=r"episode 0 frame 0: .*16 bits a channel.*is_depth_map"):
+        open_cache(root)
+
+
+def test_a_film_of_more_than_8_bits_is_refused(root: Path):
+    depth = [np.full((16, 24), 600 + 10 * t, np.uint16) for t in range(12)]
+    with av.open(str(film_path(root, 1)), "w", format="matroska") as container:
+        stream: Any = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 16, 24, "gray16le"
+        for picture in depth:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray16le")))
+        container.mux(stream.encode())
+    forget_digests(root)
+    with pytest.raises(DataError, match=r"its pictures have 16 bits a channel \(gray16le\)"):
+        open_cache(root)
+
+
+def test_what_is_called_otherwise_is_another_cache(tmp_path: Path):
+    written = record(tmp_path / "set", cameras=("front", "wrist"))
+    swapped = {
+        "observation.images.front": "observation.images.wrist",
+        "observation.images.wrist": "observation.images.front",
+    }
+    assert not np.array_equal(
+        open_cache(tmp_path / "set").images["front"], open_cache(tmp_path / "set", rename=swapped).images["front"]
+    )
+    truth = np.concatenate([episode["observation.images.wrist"] for episode in written])
+    np.testing.assert_array_equal(open_cache(tmp_path / "set", rename=swapped).images["front"], truth)
+
+
+def colours_of_16_bits(picture: np.ndarray) -> bytes:
+    """A PNG with 16 bits for each of three colours; Pillow cannot write one and reads it as 8 bits."""
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb48be")
+    encoder: Any = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height = picture.shape[1::-1]
+    encoder.pix_fmt, encoder.time_base = "rgb48be", Fraction(1, 10)
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])

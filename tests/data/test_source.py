@@ -1,10 +1,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.data.recordings import record
+from tests.data.recordings import edit_info, record, rename_columns
 from unified.data.source import Source, open_recording
+from unified.data.table import read_numbers
 from unified.errors import DataError, UserError
 
 
@@ -13,11 +15,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source") / "reach"
     record(folder, cameras=("front", "wrist"), provenance={"embodiment": "toyarm", "is_demonstration": False})
     return folder
-
-
-def edit_info(root: Path, **values: object) -> None:
-    path = root / "meta" / "info.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
 def test_metadata_say_sizes_rate_and_provenance(root: Path):
@@ -115,3 +112,37 @@ def test_a_data_set_without_actions_says_what_it_has(tmp_path: Path):
 def test_a_weight_must_be_positive(weight: float):
     with pytest.raises(UserError, match=r"weight of somewhere must be a positive number"):
         Source("somewhere", weight=weight)
+
+
+def test_names_of_the_data_set_are_mapped(tmp_path: Path):
+    written = record(tmp_path / "set", lengths=(4, 5))
+    rename_columns(tmp_path / "set", {"action": "actions", "observation.state": "state"})
+    with pytest.raises(DataError, match=r"has no 'action'; it has: .*actions.*`rename: {ITS_NAME: action}`"):
+        open_recording(Source(str(tmp_path / "set")))
+    rename = {"actions": "action", "state": "observation.state", "observation.images.front": "observation.images.top"}
+    recording = open_recording(Source(str(tmp_path / "set"), rename=rename))
+    assert list(recording.cameras) == ["top"]
+    numbers = read_numbers(recording, recording.episodes())
+    np.testing.assert_array_equal(numbers.action, np.concatenate([episode["action"] for episode in written]))
+    with pytest.raises(UserError, match=r"'actoins'.*Did you mean 'actions'"):
+        open_recording(Source(str(tmp_path / "set"), rename={"actoins": "action"}))
+
+
+def test_names_that_collide_are_refused(tmp_path: Path):
+    record(tmp_path / "set", lengths=(4,), cameras=("front", "wrist"))
+    with pytest.raises(UserError, match=r"'observation.images.front' and 'action' would both be called"):
+        open_recording(Source(str(tmp_path / "set"), rename={"action": "observation.images.front"}))
+    for other in ("observation.front", "front"):
+        rename = {"observation.images.wrist": other}
+        with pytest.raises(UserError, match=rf"'observation.images.front' and '{other}' would both be called 'front'"):
+            open_recording(Source(str(tmp_path / "set"), rename=rename))
+
+
+def test_depth_is_no_camera_but_where_it_is_asked_for_it_is_named(tmp_path: Path):
+    record(tmp_path / "set", lengths=(4,), cameras=("front", "depth"))
+    features = json.loads((tmp_path / "set" / "meta" / "info.json").read_text())["features"]
+    features["observation.images.depth"]["info"]["is_depth_map"] = True
+    edit_info(tmp_path / "set", features=features)
+    assert list(open_recording(Source(str(tmp_path / "set"))).cameras) == ["front"]
+    with pytest.raises(UserError, match="Unknown camera"):
+        open_recording(Source(str(tmp_path / "set"), cameras=["depth"]))

@@ -5,18 +5,18 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from unified.atomic import write_text
-from unified.data.imports.donkeycar import import_tub, is_tub
 from unified.data.imports.findings import REPAIRS, parse_repairs
-from unified.data.imports.importing import Imported, import_dataset
-from unified.errors import UserError
+from unified.data.imports.importing import Imported, import_dataset, importers
 
 HELP = (
-    "Check a LeRobot v2.x dataset or a Donkeycar tub to its last frame and write it as LeRobot v3; what its metadata "
-    "get wrong is named."
+    "Check a LeRobot dataset (v2.0, v2.1 or v3) or a Donkeycar tub to its last frame and write it as LeRobot v3; what "
+    "its metadata get wrong is named."
 )
 EXAMPLES = """
 unified import robot_franka_usb --output runs/import-usb --repair all
@@ -29,20 +29,29 @@ SUMMARY = "import.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     repairs = "; ".join(f"{name}: {text}" for name, text in REPAIRS.items())
-    parser.add_argument(
-        "source", type=Path, metavar="SRC", help="folder of the dataset (LeRobot v2.0 or v2.1, or a tub)"
-    )
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder of the dataset")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the new dataset")
     parser.add_argument("--repair", metavar="NAME,NAME|all", help=f"what to put right ({repairs})")
-    lerobot = parser.add_argument_group("LeRobot v2.x only")
-    lerobot.add_argument("--cameras", metavar="A,B", help="cameras to take (default: all)")
-    lerobot.add_argument("--fps", type=float, help="true rate of the rows, if neither metadata nor times have it right")
-    tub = parser.add_argument_group("Donkeycar tubs only")
-    tub.add_argument("--task", help="the instruction (default: follow the track)")
-    tub.add_argument(
-        "--episode-seconds", type=float, metavar="S", help="cut drives into episodes of this length (default: 20)"
-    )
+    add_layout_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="without effect: nothing here is random")
+
+
+def add_layout_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of every importer; several may share one."""
+    owners: dict[str, list[str]] = {}
+    settings: dict[str, Any] = {}
+    for importer in importers():
+        for name, option in importer.options.items():
+            owners.setdefault(name, []).append(importer.name)
+            settings[name] = option
+    for name, option in settings.items():
+        text = f"{option['help']}; only for {' and '.join(owners[name])}"
+        parser.add_argument(f"--{name.replace('_', '-')}", **{**option, "help": text})
+
+
+def layout_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What was given of them."""
+    return {name: getattr(args, name) for importer in importers() for name in importer.options}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,8 +60,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: everything that is wrong, one line each; nothing is written then.
     """
-    cameras = [name.strip() for name in args.cameras.split(",")] if args.cameras else None
-    imported = _import_with_bar(args, cameras)
+    command, repairs = "unified import " + shlex.join(sys.argv[2:]), parse_repairs(args.repair)
+    with progress_bar() as show:
+        imported = import_dataset(args.source, args.output, repairs, command, show, **layout_options(args))
     write_text(args.output / SUMMARY, json.dumps(dataclasses.asdict(imported), indent=2) + "\n")
     for name, line in imported.repaired.items():
         sys.stdout.write(f"repaired [{name}] {line}\n")
@@ -60,32 +70,22 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"note: {note}\n")
     if imported.unused_repairs:
         sys.stderr.write(f"unified: warning: nothing to repair for {', '.join(imported.unused_repairs)}.\n")
-    sys.stdout.write(f"{imported.episodes} episodes, {imported.frames} frames in {args.output}\n")
+    sys.stdout.write(_summary(imported, args.output))
     return 0
 
 
-def _import_with_bar(args: argparse.Namespace, cameras: list[str] | None) -> Imported:
+@contextmanager
+def progress_bar() -> Generator[Callable[[int, int], None]]:
+    """A bar on stderr, and what moves it: called with (things done, of how many)."""
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as bar:
-        line = bar.add_task("checking every frame", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(line, completed=done, total=total)
-
-        command = "unified import " + shlex.join(sys.argv[2:])
-        repairs = parse_repairs(args.repair)
-        tub_options = {"task": args.task, "episode_seconds": args.episode_seconds}
-        given = {name: value for name, value in tub_options.items() if value is not None}
-        if is_tub(args.source):
-            _refuse("a Donkeycar tub", {"--cameras": cameras, "--fps": args.fps})
-            return import_tub(args.source, args.output, repairs, command=command, on_episode=show, **given)
-        _refuse("a LeRobot dataset", {f"--{name.replace('_', '-')}": value for name, value in given.items()})
-        return import_dataset(args.source, args.output, repairs, cameras, args.fps, command, show)
+        line = bar.add_task("looking at every frame", total=None)
+        yield lambda done, total: bar.update(line, completed=done, total=total)
 
 
-def _refuse(layout: str, options: Mapping[str, object]) -> None:
-    unused = [name for name, value in options.items() if value is not None]
-    if unused:
-        raise UserError(f"{', '.join(unused)} means nothing for {layout}; leave it out.")
+def _summary(imported: Imported, output: Path) -> str:
+    before = f"{imported.episodes_before} with {imported.frames + imported.rows_lost} frames before"
+    after = f"{imported.episodes} episodes, {imported.frames} frames in {output}"
+    return f"{after} ({before}; {imported.rows_lost} frames were left out)\n"

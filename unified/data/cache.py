@@ -122,7 +122,8 @@ def _base_folder(root: Path) -> Path:
 
 
 def _key(recording: Recording, image_size: tuple[int, int], content: str) -> str:
-    asked = [CACHE_VERSION, content, image_size, list(recording.cameras), recording.source.episodes]
+    source = recording.source
+    asked = [CACHE_VERSION, content, image_size, list(recording.cameras.items()), source.episodes, source.rename]
     return f"{content[:16]}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
 
 

@@ -12,9 +12,10 @@ import pyarrow
 import pyarrow.parquet
 
 from unified.data.lerobot3 import layout
+from unified.data.lerobot3.features import camera_names, missing_feature, stored_names
 from unified.errors import DataError, UserError, first_line, unknown_name, unreadable
 from unified.model.plain import conform, read_json
-from unified.model.spec import ACTION, EXPERT_ACTION, IMAGES, PROPRIO
+from unified.model.spec import ACTION, EXPERT_ACTION, PROPRIO
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Source:
         root: a local LeRobot v3 folder, or a Hub id (user/name) where there is no such folder.
         weight: share of the training windows, relative to the other sources'.
         embodiment: name of the body; default: the one stored by `unified record`, else LeRobot's robot_type.
-        cameras: names without "observation.images."; default: all.
+        cameras: names without "observation.images."; default: all that are no depth.
+        rename: {the data set's name of a feature: ours}, where it has no `action` or `observation.state` of its own.
         is_demonstration: False for play, from which no policy is learned; default: as recorded, else True.
         episodes: use only these; default: all.
         frame_stride: env steps between future frames, where the rate differs from the other sources'.
@@ -41,6 +43,7 @@ class Source:
     episodes: list[int] | None = None
     frame_stride: int | None = None
     balance_tasks: bool = False
+    rename: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight > 0):
@@ -76,6 +79,7 @@ class Recording:
 
     Attributes:
         cameras: camera name to feature key, in the order of use.
+        columns: our name of every feature to the data set's.
         action_dim, proprio_dim: sizes of `action` and `observation.state`.
         has_expert: whether there is an `expert_action` beside the executed one.
         environments: of each episode of the folder, if the source asks to balance them.
@@ -86,6 +90,7 @@ class Recording:
     info: dict[str, Any]
     fps: float
     cameras: dict[str, str]
+    columns: dict[str, str]
     action_dim: int
     proprio_dim: int
     has_expert: bool
@@ -203,7 +208,8 @@ def open_recording(source: Source) -> Recording:
     """
     root = resolve_root(source.root)
     info = _read_info(root)
-    features = info["features"]
+    columns = stored_names(info["features"], source.rename, root)
+    features = {name: info["features"][key] for name, key in columns.items()}
     path = root / layout.PROVENANCE
     provenance = read_json(path, layout.Provenance, DataError) if path.is_file() else {}
     action_dim, proprio_dim = _vector_size(root, features, ACTION), _vector_size(root, features, PROPRIO)
@@ -216,7 +222,8 @@ def open_recording(source: Source) -> Recording:
         root=root,
         info=info,
         fps=float(info["fps"]),
-        cameras=_pick_cameras(root, features, source.cameras),
+        cameras={name: columns[key] for name, key in _pick_cameras(root, features, source.cameras).items()},
+        columns=columns,
         action_dim=action_dim,
         proprio_dim=proprio_dim,
         has_expert=has_expert,
@@ -288,16 +295,15 @@ def _read_info(root: Path) -> dict[str, Any]:
 
 def _vector_size(root: Path, features: dict[str, Any], key: str) -> int:
     if key not in features:
-        raise DataError(f"{root} has no {key!r}; it has: {', '.join(sorted(features))}.")
+        raise missing_feature(root, key, features)
     shape, dtype = features[key]["shape"], str(features[key]["dtype"])
-    if len(shape) != 1 or not dtype.startswith(("float", "int", "uint")):
+    if len(shape) > 1 or not dtype.startswith(("float", "int", "uint")):
         raise DataError(f"{root}: {key!r} must be one vector of numbers a frame, got {dtype} of shape {tuple(shape)}.")
-    return int(shape[0])
+    return int(shape[0]) if shape else 1
 
 
 def _pick_cameras(root: Path, features: dict[str, Any], wanted: list[str] | None) -> dict[str, str]:
-    keys = [key for key, feature in features.items() if feature["dtype"] in ("video", "image")]
-    names = {key.removeprefix(IMAGES).removeprefix("observation."): key for key in keys}
+    names = camera_names(features, root)
     for name in wanted or ():
         if name not in names:
             raise unknown_name(f"camera of {root}", name, names)

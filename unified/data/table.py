@@ -43,9 +43,10 @@ def read_numbers(recording: Recording, episodes: list[Episode]) -> Numbers:
         sizes[EXPERT_ACTION] = recording.action_dim
     parts: dict[int, dict[str, np.ndarray]] = {}
     for path in dict.fromkeys(episode.table for episode in episodes):
-        table = read_parquet(path, [*_INDICES, *sizes])
+        stored = {name: recording.columns[name] for name in sizes}
+        table = read_parquet(path, [*_INDICES, *stored.values()])
         indices = {name: _scalars(path, table, name) for name in _INDICES}
-        values = {name: _vectors(path, table[name], name, size) for name, size in sizes.items()}
+        values = {name: _vectors(path, table[stored[name]], name, size) for name, size in sizes.items()}
         for episode in episodes:
             if episode.table == path:
                 parts[episode.index] = _episode(recording, episode, indices, values)
@@ -68,7 +69,7 @@ def _episode(
     rows = np.flatnonzero(indices["episode_index"] == episode.index)
     if len(rows) != episode.length:
         raise DataError(f"{place}: the table has {len(rows)} rows, meta/episodes says {episode.length}.")
-    _check_frames(place, indices["frame_index"][rows], indices["timestamp"][rows], recording.fps)
+    _check_frames(recording, place, indices["frame_index"][rows], indices["timestamp"][rows])
     picked = {name: value[rows].astype(np.float32) for name, value in values.items()}
     for name, value in picked.items():
         for row, column in np.argwhere(~np.isfinite(value))[:1].tolist():
@@ -79,14 +80,15 @@ def _episode(
     return {**picked, "task_index": indices["task_index"][rows]}
 
 
-def _check_frames(place: str, frames: np.ndarray, stamps: np.ndarray, fps: float) -> None:
+def _check_frames(recording: Recording, place: str, frames: np.ndarray, stamps: np.ndarray) -> None:
+    fps = recording.fps
     expected = np.arange(len(frames))
     for row in np.flatnonzero(frames != expected)[:1]:
         raise DataError(f"{place}: frames must be numbered 0, 1, 2, ...; row {row} has frame_index {frames[row]:g}.")
     for row in np.flatnonzero(~(np.abs(stamps - expected / fps) <= 0.25 / fps))[:1]:
         raise DataError(
-            f"{place} frame {row}: time stamp {stamps[row]:g} s does not fit the {fps:g} frames a second of "
-            "meta/info.json. One of them is wrong; record or import the data set again."
+            f"{place} frame {row}: time stamp {stamps[row]:g} s does not fit the {fps:g} Hz of meta/info.json. "
+            f"`unified check {recording.root}` says more; `unified import` repairs what can be repaired."
         )
 
 
@@ -115,7 +117,7 @@ def _vectors(path: Path, column: pyarrow.ChunkedArray, name: str, size: int) -> 
 
 def _tasks(recording: Recording, task_index: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Key tasks by their text: LeRobot's indices differ between two runs of one program."""
-    texts = _read_tasks(recording)
+    texts = read_tasks(recording.root)
     used, inverse = np.unique(task_index.astype(np.int64), return_inverse=True)
     for index in used.tolist():
         if not isinstance(texts.get(index), str):
@@ -127,9 +129,9 @@ def _tasks(recording: Recording, task_index: np.ndarray) -> tuple[np.ndarray, li
     return position[inverse.reshape(-1)], tasks
 
 
-def _read_tasks(recording: Recording) -> dict[int, str]:
+def read_tasks(root: Path) -> dict[int, str]:
     """Task texts by LeRobot's task_index, which means something inside this folder only."""
-    path = recording.root / "meta" / "tasks.parquet"
+    path = root / "meta" / "tasks.parquet"
     try:
         names = pyarrow.parquet.read_schema(path).names
     except (pyarrow.ArrowException, OSError) as error:

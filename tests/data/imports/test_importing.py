@@ -6,17 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.data.lerobot3.test_writer import load
+from tests.data.recordings import png, write_film
 from unified.cli import main
 from unified.data.imports.findings import REPAIRS, parse_repairs
 from unified.data.imports.importing import import_dataset
 from unified.data.lerobot3 import layout
 from unified.data.lerobot3.mp4 import ENCODINGS, read_mp4, write_mp4
+from unified.data.source import Source, open_recording
 from unified.errors import UserError
 
 FPS, LENGTHS, CAMERA = 10, (8, 6), "observation.images.front"
@@ -233,6 +236,183 @@ def test_times_say_which_film_frame_belongs_to_the_first_row(source: Path, tmp_p
         np.testing.assert_array_equal(dataset[8 + t][CAMERA].permute(1, 2, 0).numpy(), pictures(1, 7)[t + 1])
 
 
+@pytest.mark.parametrize("start", [1.7e9, 86_400.0, -3.6e6])
+def test_a_clock_that_began_elsewhere_says_nothing_about_the_film(source: Path, tmp_path: Path, start: float) -> None:
+    new_film(7)(source)
+    edit_column("timestamp", lambda _: (start + np.arange(6) / FPS).tolist())(source)
+    imported = import_dataset(source, tmp_path / "new", frozenset({"extra-frames", "timestamps"}))
+    assert "no time of the film: the first row has the first frame" in imported.repaired["extra-frames"]
+    _, film, row = read(tmp_path / "new", 1)
+    first = round(row[f"videos/{CAMERA}/from_timestamp"] * FPS)
+    np.testing.assert_array_equal(film[first : first + 6], pictures(1, 7)[:6])
+
+
+@pytest.mark.parametrize(
+    ("damage", "start", "words"),
+    [
+        (new_film(7), 0.3, "start 3 frames into it: that does not fit"),
+        (new_film(7), 0.05, "start 0.5 frames into it: that does not fit"),
+        (new_film(7), -0.1, "start -1 frames into it: that does not fit"),
+        (new_film(12, fps=20), 0.0, "it shows 20 frames a second, rows come at 10 Hz"),
+    ],
+)
+def test_pictures_that_cannot_be_matched_to_rows_are_refused(
+    source: Path, tmp_path: Path, damage: Damage, start: float, words: str
+) -> None:
+    damage(source)
+    edit_column("timestamp", lambda _: (start + np.arange(6) / FPS).tolist())(source)
+    with pytest.raises(UserError) as caught:
+        import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
+    assert words in str(caught.value)
+
+
+def test_stamps_that_are_late_by_a_third_are_no_missing_frames(source: Path, tmp_path: Path) -> None:
+    late = 0.03 * np.array([0, 1, -1, 1, -1, 0])
+    edit_column("timestamp", lambda _: (np.arange(6) / FPS + late).tolist())(source)
+    write_film(source / FILM.format(1), list(zip(np.arange(6) / FPS + abs(late), pictures(1, 6), strict=True)))
+    imported = import_dataset(source, tmp_path / "new", frozenset({"timestamps", "film-rate"}))
+    assert "rows come 0.04 to 0.16 s apart" in imported.repaired["timestamps"]
+    np.testing.assert_array_equal(read(tmp_path / "new", 1)[1], pictures(1, 6))
+
+
+def test_stamps_rounded_to_milliseconds_have_the_rate_that_they_had(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source")
+    for number, length in enumerate(LENGTHS):
+        stamps = (np.floor(1000 * np.arange(length) / 30) / 1000).tolist()
+        edit_column("timestamp", lambda _, t=stamps: t, number)(source)
+        write_mp4(source / FILM.format(number), pictures(number, length), 30, ENCODINGS["lossless"])
+    edit_info(fps=30)(source)
+    edit_feature(CAMERA, info={})(source)
+    assert list(import_dataset(source, tmp_path / "new", frozenset({"timestamps"})).repaired) == ["timestamps"]
+
+
+def test_columns_that_nobody_needs_stop_nothing(source: Path, tmp_path: Path) -> None:
+    extra: dict[str, tuple[dict[str, Any], list[Any]]] = {
+        "map": ({"dtype": "float32", "shape": [2, 2]}, [[[0.0, 1.0], [2.0, 3.0]]]),
+        "note": ({"dtype": "string", "shape": [1]}, ["hello"]),
+        "language_events": ({"dtype": "language", "shape": [1]}, [[{"text": "go"}]]),
+        "torque": ({"dtype": "float32", "shape": [1]}, [float("nan")]),
+        "ticks": ({"dtype": "uint16", "shape": [1]}, [7]),
+        "charge": ({"dtype": "float16", "shape": []}, [0.5]),
+    }
+    info = json.loads((source / "meta/info.json").read_text())
+    for name, (feature, values) in extra.items():
+        info["features"][name] = {**feature, "names": None}
+        for number, length in enumerate(LENGTHS):
+            edit_column(name, lambda _, n=length, v=values: v * n, number)(source)
+    (source / "meta/info.json").write_text(json.dumps(info))
+    imported = import_dataset(source, tmp_path / "new")
+    assert imported.notes == [
+        "columns that training does not use were left out: map (float32 [2, 2]), note (string [1]), language_events "
+        "(language [1])",
+        "columns that cannot be read were left out: torque (data/chunk-000/episode_000000.parquet, episode 0: row 0: "
+        "torque[0] is nan)",
+    ]
+    assert float(load(tmp_path / "new")[0]["charge"]) == 0.5
+    assert int(load(tmp_path / "new")[0]["ticks"]) == 7
+
+
+def test_an_action_of_small_whole_numbers_is_taken(source: Path, tmp_path: Path) -> None:
+    edit_feature("action", dtype="int16")(source)
+    for number, length in enumerate(LENGTHS):
+        edit_column("action", lambda _, n=length: [[t, -t, 300] for t in range(n)], number)(source)
+    import_dataset(source, tmp_path / "new")
+    assert load(tmp_path / "new")[3]["action"].tolist() == [3, -3, 300]
+
+
+def rename_columns(root: Path) -> None:
+    """A data set that calls things as it likes."""
+    theirs = {"observation.state": "state", "action": "actions", CAMERA: "image"}
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"] = {theirs.get(name, name): feature for name, feature in info["features"].items()}
+    (root / "meta/info.json").write_text(json.dumps(info))
+    for number in range(2):
+        table = pq.read_table(root / TABLE.format(number))
+        names = [theirs.get(name, name) for name in table.column_names]
+        pq.write_table(table.rename_columns(names), root / TABLE.format(number))
+    (root / "videos/chunk-000" / CAMERA).rename(root / "videos/chunk-000/image")
+
+
+def test_other_names_are_mapped(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rename_columns(source)
+    command = ["import", str(source), "--output", str(tmp_path / "new")]
+    assert main(command) == 1
+    assert "--rename ITS_NAME=action" in capsys.readouterr().err
+    assert main([*command, "--rename", "actoins=action"]) == 1
+    assert "Did you mean 'actions'?" in capsys.readouterr().err
+    assert main([*command, "--rename", "state=observation.state,actions=action,image=observation.images.front"]) == 0
+    np.testing.assert_array_equal(load(tmp_path / "new")[9]["action"], vectors(1, 3)[1])
+    np.testing.assert_array_equal(read(tmp_path / "new", 1)[1], pictures(1, 6))
+
+
+@pytest.mark.parametrize("other", ["front", "observation.front"])
+def test_cameras_that_would_be_called_the_same_are_refused(source: Path, tmp_path: Path, other: str) -> None:
+    info = json.loads((source / "meta/info.json").read_text())
+    info["features"][other] = info["features"][CAMERA]
+    (source / "meta/info.json").write_text(json.dumps(info))
+    shutil.copytree(source / f"videos/chunk-000/{CAMERA}", source / f"videos/chunk-000/{other}")
+    with pytest.raises(UserError, match=f"'{CAMERA}' and '{other}' would both be called 'front'"):
+        import_dataset(source, tmp_path / "new")
+    import_dataset(source, tmp_path / "new", rename={other: "observation.images.second"}, cameras=["second"])
+    assert list(open_recording(Source(str(tmp_path / "new"))).cameras) == ["second"]
+
+
+def test_an_episode_is_left_out_only_when_told_to(source: Path, tmp_path: Path) -> None:
+    cut_film(source)
+    with pytest.raises(UserError, match="--skip-episodes 1"):
+        import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
+    imported = import_dataset(source, tmp_path / "new", skip_episodes=[1])
+    assert (imported.episodes, imported.frames, imported.episodes_before, imported.rows_lost) == (1, 8, 2, 6)
+    with pytest.raises(UserError, match="has no episode 7 to skip"):
+        import_dataset(source, tmp_path / "other", skip_episodes=[7])
+
+
+def test_a_line_separator_inside_a_sentence_ends_no_line(source: Path, tmp_path: Path) -> None:
+    text = "push\u2028the cube\x85now"
+    (source / "meta/tasks.jsonl").write_text(json.dumps({"task_index": 0, "task": text}, ensure_ascii=False))
+    edit_episodes(source, tasks=[text])
+    import_dataset(source, tmp_path / "new")
+    assert load(tmp_path / "new")[0]["task"] == text
+
+
+def as_pictures(root: Path, encode: Callable[[np.ndarray], bytes]) -> None:
+    """Store the films as pictures in the tables."""
+    edit_feature(CAMERA, dtype="image")(root)
+    for number, length in enumerate(LENGTHS):
+        stored = [{"bytes": encode(picture), "path": f"{t}.png"} for t, picture in enumerate(pictures(number, length))]
+        edit_column(CAMERA, lambda _, v=stored: v, number)(root)
+        (root / FILM.format(number)).unlink()
+
+
+def test_pictures_in_tables_become_films_without_loss(source: Path, tmp_path: Path) -> None:
+    as_pictures(source, png)
+    import_dataset(source, tmp_path / "new")
+    for number, length in enumerate(LENGTHS):
+        np.testing.assert_array_equal(read(tmp_path / "new", number)[1], pictures(number, length))
+
+
+def test_pictures_of_depth_are_not_taken_for_colour(source: Path, tmp_path: Path) -> None:
+    as_pictures(source, lambda picture: png(600 + 8 * picture[..., 0].astype(np.uint16)))
+    with pytest.raises(UserError, match=r"row 0: .*16 bits a channel.*is_depth_map.*\(episode 0\)"):
+        import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
+    edit_feature(CAMERA, info={"is_depth_map": True})(source)
+    with pytest.raises(UserError, match="at least one camera is needed"):
+        import_dataset(source, tmp_path / "new")
+
+
+def test_films_of_depth_are_not_taken_for_colour(source: Path, tmp_path: Path) -> None:
+    with av.open(str(source / FILM.format(1)), "w", format="matroska") as container:
+        stream: Any = container.add_stream("ffv1", rate=FPS)
+        stream.height, stream.width, stream.pix_fmt = 16, 24, "gray12le"
+        for t in range(6):
+            depth = np.full((16, 24), 600 + 100 * t, np.uint16)
+            frame = av.VideoFrame.from_ndarray(depth, format="gray16le").reformat(format="gray12le")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(UserError, match="its pictures have 12 bits a channel"):
+        import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
+
+
 def test_a_re_timed_film_keeps_its_pictures(source: Path, tmp_path: Path) -> None:
     new_film(6, fps=20)(source)
     import_dataset(source, tmp_path / "new", frozenset({"film-rate"}))
@@ -245,7 +425,7 @@ def test_a_re_timed_film_keeps_its_pictures(source: Path, tmp_path: Path) -> Non
 BROKEN: list[tuple[Damage, str]] = [
     (
         edit_column("action", set_value(3, 1, float("nan"))),
-        "episode_000001.parquet: episode 1, row 3: action[1] is nan",
+        "episode_000001.parquet: row 3: action[1] is nan (episode 1)",
     ),
     (edit_column("observation.state", set_value(2, 0, float("inf"))), "row 2: observation.state[0] is inf"),
     (cut_film, "episode_000001.mp4"),
@@ -256,7 +436,7 @@ BROKEN: list[tuple[Damage, str]] = [
     (edit_column("timestamp", lambda t: [*t[:3], *(x + 0.3 for x in t[3:])]), "row 3: a step of 0.4000 s at 10 Hz"),
     (edit_column("action", lambda a: [*a[:2], a[2][:2], *a[3:]]), "row 2: action has 2 numbers, meta/info.json says 3"),
     (edit_column("action", lambda a: ["[1, 2" for _ in a]), "text that is not JSON"),
-    (edit_column("action", lambda _: None), "episode 1 has no column action"),
+    (edit_column("action", lambda _: None), "has no column action (episode 1)"),
     (edit_column("task_index", lambda i: [4] * len(i)), "task_index 4 is not in meta/tasks.jsonl"),
     (new_film(6, size=(16, 16)), "another size than the first"),
 ]
@@ -277,11 +457,11 @@ def test_what_cannot_be_repaired_is_refused_with_file_and_episode(
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (edit_info(codebase_version="v3.0"), "already"),
-        (edit_info(codebase_version="v1.6"), "must be v2.0 or v2.1, got 'v1.6'"),
-        (edit_info(fps=None), "'fps' is missing"),
+        (edit_info(codebase_version="v3.0"), "tasks.parquet cannot be read"),
+        (edit_info(codebase_version="v1.6"), "says 'v1.6'"),
+        (edit_info(fps=None), "'fps' must be a number above 0, got None"),
         (edit_info(data_path="../../{episode_index}.parquet"), "leads out of the dataset"),
-        (replace("meta/info.json", "{"), "not valid JSON"),
+        (replace("meta/info.json", "{"), "info.json cannot be read"),
         (replace("meta/tasks.jsonl", "push\n"), "tasks.jsonl, line 1 is not JSON"),
         (lambda root: (root / "meta/info.json").unlink(), "info.json is missing"),
         (lambda root: shutil.rmtree(root / "data"), "no table"),
@@ -318,7 +498,7 @@ def test_the_command_lists_all_that_is_wrong_and_then_repairs_it(
     new_film(7)(source)
     output = tmp_path / "new"
     assert main(["import", str(source), "--output", str(output), "--repair", "codec"]) == 1
-    assert "--repair extra-frames,fps (or all)" in capsys.readouterr().err
+    assert "--repair fps,extra-frames (or all)" in capsys.readouterr().err
     assert main(["import", str(source), "--output", str(output), "--repair", "extra-frames,fps,codec"]) == 0
     shown = capsys.readouterr()
     assert "repaired [fps] meta/info.json says 5 Hz" in shown.out

@@ -16,9 +16,10 @@ REPAIRS = {
     "episode-index": "number the episodes as their files are",
     "json-columns": "turn JSON text into numbers",
     "columns": "keep number columns that meta/info.json does not declare, and declare them",
-    "tasks": "use the text in meta/tasks.jsonl",
+    "tasks": "use the text of the table of tasks",
     "episodes": "keep the episodes that are there, numbered from 0",
     "names": "name components as meta/modality.json does",
+    "rows": "leave rows out that cannot be used, and end the drive there",
 }
 ALL = "all"
 _EXAMPLES = 2
@@ -37,12 +38,12 @@ class Findings:
 
     Attributes:
         lies: repair name -> where; they stop an import unless that repair is asked for.
-        broken: what nothing can repair; one line each.
+        broken: what nothing can repair -> the episodes that it concerns; one line each.
         notes: what a user of the data should know.
     """
 
     lies: dict[str, _Entry] = field(default_factory=dict[str, _Entry])
-    broken: list[str] = field(default_factory=list[str])
+    broken: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     notes: list[str] = field(default_factory=list[str])
 
     def lie(self, repair: str, place: str, summary: str = "") -> None:
@@ -57,13 +58,38 @@ class Findings:
         if len(entry.examples) < _EXAMPLES:
             entry.examples.append(place)
 
+    def breaks(self, text: str, episode: int | None = None) -> None:
+        """Note what cannot be repaired; the same of several episodes is one line."""
+        self.broken.setdefault(text, []).extend([] if episode is None else [episode])
+
+    def episodes(self) -> set[int]:
+        """Episodes that something is broken in."""
+        return {number for numbers in self.broken.values() for number in numbers}
+
+    def forget(self, episodes: Iterable[int]) -> None:
+        """Drop what concerns only these episodes."""
+        left_out = set(episodes)
+        left = {text: [number for number in numbers if number not in left_out] for text, numbers in self.broken.items()}
+        self.broken = {text: left[text] for text, numbers in self.broken.items() if left[text] or not numbers}
+
+    def faults(self, repairs: frozenset[str] = frozenset()) -> list[str]:
+        """One line for everything that is wrong and not among the repairs, with the repair that would mend it."""
+        lines = self.lines()
+        text = [f"[cannot be repaired] {line}{_episodes(numbers)}" for line, numbers in self.broken.items()]
+        return text + [f"[{name}] {lines[name]}" for name in self.lies if name not in repairs]
+
+    def advice(self, repairs: frozenset[str] = frozenset()) -> str:
+        """How to go on; empty if nothing is wrong."""
+        if self.broken:
+            numbers = sorted(self.episodes())
+            skip = f"leave these episodes out (--skip-episodes {','.join(map(str, numbers))})" if numbers else ""
+            return f"Mend or remove what cannot be repaired{', or ' if skip else ''}{skip}."
+        open_lies = [name for name in self.lies if name not in repairs]
+        return f"To repair: --repair {','.join(open_lies)} (or all)." if open_lies else ""
+
     def lines(self) -> dict[str, str]:
         """One line for each lie: what is wrong, where, with the values."""
         return {name: self._line(entry) for name, entry in self.lies.items()}
-
-    def unrepaired(self, repairs: frozenset[str]) -> list[str]:
-        """The lies that were not asked to be repaired."""
-        return [name for name in self.lies if name not in repairs]
 
     @staticmethod
     def _line(entry: _Entry) -> str:
@@ -97,13 +123,15 @@ def refuse(findings: Findings, repairs: frozenset[str], source: str) -> None:
     Raises:
         UserError: with one line for each thing that is wrong.
     """
-    lines, open_lies = findings.lines(), findings.unrepaired(repairs)
-    if not findings.broken and not open_lies:
-        return
-    text = [f"  [cannot be repaired] {line}" for line in findings.broken]
-    text += [f"  [{name}] {lines[name]}" for name in open_lies]
-    if findings.broken:
-        advice = "Nothing was written. Mend or remove these files; an import takes all episodes or none."
-    else:
-        advice = f"Nothing was written. To repair: --repair {','.join(open_lies)} (or all)."
-    raise UserError("\n".join([f"{source} is not what its metadata say:", *text, advice]))
+    faults = findings.faults(repairs)
+    if faults:
+        lines = (f"  {line}" for line in faults)
+        advice = f"Nothing was written. {findings.advice(repairs)}"
+        raise UserError("\n".join([f"{source} is not what its metadata say:", *lines, advice]))
+
+
+def _episodes(numbers: list[int]) -> str:
+    if not numbers:
+        return ""
+    shown = ", ".join(map(str, sorted(numbers)[:6])) + (", ..." if len(numbers) > 6 else "")
+    return f" (episode{'s' if len(numbers) > 1 else ''} {shown})"

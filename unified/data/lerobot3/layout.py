@@ -33,7 +33,8 @@ INDEX_FEATURES: dict[str, dict[str, Any]] = {
     "task_index": {"dtype": "int64", "shape": [1], "names": None},
 }
 _WIDEST_WITH_STATS = 128  # nobody normalises a simulator's state, and its statistics would outweigh the data
-_DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
+_BITS = {"float": (16, 32, 64), "int": (8, 16, 32, 64), "uint": (8, 16, 32)}
+DTYPES = ("bool", *(f"{kind}{bits}" for kind, widths in _BITS.items() for bits in widths))
 
 
 class Feature(TypedDict):
@@ -102,10 +103,8 @@ def check_features(features: Features) -> None:
         if feature.get("dtype") == "video":
             if len(shape) != 3 or shape[2] != 3:
                 raise UserError(f"Feature {key!r}: a film needs shape (height, width, 3), got {shape}.")
-        elif feature.get("dtype") not in _DTYPES or len(shape) != 1 or shape[0] < 1:
-            raise UserError(
-                f"Feature {key!r}: needs dtype video or {', '.join(_DTYPES)} and shape (n,), got {feature}."
-            )
+        elif feature.get("dtype") not in DTYPES or len(shape) != 1 or shape[0] < 1:
+            raise UserError(f"Feature {key!r}: needs dtype video or {', '.join(DTYPES)} and shape (n,), got {feature}.")
 
 
 def check_frames(frames: Mapping[str, np.ndarray], features: Features, keys: Sequence[str]) -> int:

@@ -1,19 +1,19 @@
 """Camera films of a dataset: written without loss, measured, re-timed. No torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 
-from unified.data.lerobot3.episode_stats import SAMPLED_FRAMES, SAMPLED_PIXELS
 from unified.errors import DataError, unknown_name
 
-Frames = UInt8[np.ndarray, " frame height width 3"]
+Frame = UInt8[np.ndarray, " height width 3"]
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,17 @@ def find_encoding(name: str) -> Encoding:
     return ENCODINGS[name]
 
 
-def write_mp4(path: Path, frames: Frames, fps: int, encoding: Encoding) -> None:
-    """Encode RGB frames; frame k is shown from k/fps seconds on. Same frames and encoding, same bytes."""
+def write_mp4(path: Path, frames: Iterable[Frame], fps: int, encoding: Encoding) -> None:
+    """Encode RGB frames of one size; frame k is shown from k/fps seconds on. Same frames and encoding, same bytes."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(encoding.codec, rate=fps, options=dict(encoding.options))
-        stream.height, stream.width = frames.shape[1:3]
+        frames = iter(frames)
+        first = next(frames)
+        stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = encoding.pix_fmt
         stream.codec_context.gop_size = encoding.gop
         stream.codec_context.thread_count = 1  # more threads change the bytes
-        for frame in frames:
+        for frame in chain([first], frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
 
@@ -70,8 +72,27 @@ def read_mp4(path: Path) -> Iterator[tuple[float, UInt8[np.ndarray, " height wid
     Raises:
         DataError: if the file is missing, is not a film, or cannot be decoded to its end.
     """
-    for seconds, frame in _decode(path):
+    for seconds, frame in decode_mp4(path):
         yield seconds, frame.to_ndarray(format="rgb24")
+
+
+def film_times(path: Path) -> list[float]:
+    """When each frame is shown, in seconds and in order, without decoding any.
+
+    Raises:
+        DataError: if the file is missing or is not a film.
+    """
+    times: list[float] = []
+    try:
+        with av.open(str(path)) as container:
+            stream = _film(container, path)
+            shown = (packet.pts for packet in container.demux(stream) if not packet.is_discard)
+            times = [float(pts * stream.time_base) for pts in shown if pts is not None]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: the film is missing.") from error
+    except av.FFmpegError as error:
+        raise DataError(f"{path}: is not a film that can be read ({error.strerror}).") from error
+    return sorted(times)
 
 
 def probe_mp4(path: Path) -> dict[str, Any]:
@@ -102,21 +123,37 @@ def probe_mp4(path: Path) -> dict[str, Any]:
     return info
 
 
-def retime_mp4(source: Path, target: Path, factor: Fraction) -> None:
-    """Copy a film with all its times multiplied by `factor`; the pictures are not touched."""
+def copy_mp4(source: Path, target: Path, start: float, end: float, fps: int) -> float:
+    """Copy the frames from `start` to `end` seconds, one every 1/fps; the pictures are not touched.
+
+    Frames that others need come along, before or after. Returns when the frame of `start` is shown in the copy.
+    """
+    place = 0
     with av.open(str(source)) as read, av.open(str(target), "w") as write:
         stream = _film(read, source)
         copy = write.add_stream_from_template(stream, opaque=True)  # copied, never encoded
-        time_base = stream.time_base
+        first, last = (round(seconds / stream.time_base) for seconds in (start, end))
+        read.seek(first, stream=stream)
+        packets: list[av.Packet] = []
         for packet in read.demux(stream):
-            if packet.dts is None or packet.pts is None or time_base is None:
-                continue
-            packet.stream = copy
-            packet.time_base = time_base * factor
+            if packet.pts is None or packet.dts is None or packet.dts > last:
+                break
+            if packet.is_keyframe and packet.pts <= first:
+                packets.clear()
+            packets.append(packet)
+        times = [packet.pts or 0 for packet in packets]
+        place_of = {pts: place for place, pts in enumerate(sorted(times))}
+        place = place_of[first]
+        early = max(number - place_of[pts] for number, pts in enumerate(times))
+        for number, (pts, packet) in enumerate(zip(times, packets, strict=True)):
+            packet.pts, packet.dts = place_of[pts], number - early
+            packet.duration, packet.stream, packet.time_base = 1, copy, Fraction(1, fps)
             write.mux(packet)
+    return place / fps
 
 
-def _decode(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
+def decode_mp4(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
+    """The same before colours are computed."""
     count = 0
     try:
         with av.open(str(path)) as container:
@@ -145,46 +182,3 @@ def _film(container: Any, path: Path) -> Any:
 def _whole(rate: Fraction | None) -> int | float:
     value = float(rate or 0)
     return int(value) if value.is_integer() else value
-
-
-@dataclass(frozen=True)
-class FilmScan:
-    """What decoding a film from its first to its last frame showed.
-
-    Attributes:
-        times: of the frames, in seconds.
-        info: see `probe_mp4`.
-        sample: at most 100 evenly spread frames, thinned to about 150 pixels a side.
-        num_keyframes: frames that can be decoded without others.
-    """
-
-    path: Path
-    times: Float64[np.ndarray, " frame"]
-    info: dict[str, Any]
-    sample: UInt8[np.ndarray, " sampled thinned_height thinned_width 3"]
-    num_keyframes: int
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-
-def scan_mp4(path: Path, rows: int) -> FilmScan:
-    """Decode all of a film that should have (at least) `rows` frames.
-
-    Raises:
-        DataError: if the file is missing, is not a film, or cannot be decoded to its end.
-    """
-    info = probe_mp4(path)
-    wanted = set(np.linspace(0, rows - 1, min(rows, SAMPLED_FRAMES)).round().astype(int).tolist())
-    stride = max(1, min(info["video.height"], info["video.width"]) // SAMPLED_PIXELS)
-    times: list[float] = []
-    sample: list[np.ndarray] = []
-    keyframes = 0
-    for seconds, frame in _decode(path):
-        if len(times) in wanted:
-            sample.append(frame.to_ndarray(format="rgb24")[::stride, ::stride])
-        times.append(seconds)
-        keyframes += frame.key_frame
-    if not sample:
-        raise DataError(f"{path}: holds no frame.")
-    return FilmScan(path, np.array(times), info, np.stack(sample), keyframes)
