@@ -14,8 +14,9 @@ from tasks.mixing import interleave, move_play, passes_of, shares_of
 from unified.errors import UserError, check_numbers, unknown_name
 from unified.model.batch import Batch
 from unified.model.config import ModelConfig
+from unified.model.history import History
 from unified.model.model import UnifiedModel
-from unified.model.queries import get_query
+from unified.model.queries import Query, get_query
 from unified.model.spec import DataSpec
 from unified.training.network import Network
 from unified.training.optimizers import Muon, OptimizerFactory, save_options
@@ -99,6 +100,34 @@ class GenerativeTask(pl.LightningModule):
         stats = getattr(getattr(self.trainer, "datamodule", None), "stats", None)
         if stage == "fit" and stats:
             self.model.set_stats(stats)
+
+    def on_fit_start(self) -> None:
+        """Remember what is trained on from here, beside what was before."""
+        data = getattr(self.trainer, "datamodule", None)
+        now = History(self._learned_queries(), getattr(data, "history", ()))
+        self.model.history = self.model.history.then(now)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What was trained on stands beside the weights."""
+        checkpoint["history"] = self.model.history.to_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember what was trained on."""
+        self.model.history = History.from_dict(checkpoint.get("history", {}), "The checkpoint")
+
+    def _learned_queries(self) -> dict[str, Query]:
+        """Those that rows of a batch are asked, with a loss, and that the data can teach."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        asked = set(interleave(self._shares, data.batch_size).tolist()) if hasattr(data, "batch_size") else None
+        windows = getattr(data, "train_windows", None)
+        has_demonstrations = windows is None or any(source.is_demonstration for source in windows.sources)
+        return {
+            name: query
+            for number, (name, query) in enumerate(self.queries.items())
+            if (asked is None or number in asked)
+            and (has_demonstrations or not query.imitates)
+            and all(self.loss_weights.get(stream, 1.0) for stream in query.wanted)
+        }
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         first_row = self.global_rank * len(batch)

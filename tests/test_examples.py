@@ -22,7 +22,7 @@ SHRINK: dict[str, list[str]] = {
 ROBOT = (
     "unified import robot_franka_usb --output runs/franka --repair all",
     "unified fit -c configs/robot.yaml",
-    "unified evaluate --policy runs/robot/pretrained --data runs/franka --holdout 0.2",
+    "unified evaluate --policy runs/robot/pretrained --data runs/franka",
 )
 
 

@@ -1,6 +1,6 @@
 """Does an imagined drive turn the way the steering says, and as late as the real car does?
 
-    python -m tests.benchmarks.steering --checkpoint runs/car-model/pretrained --data runs/car --holdout 0.34
+    python -m tests.benchmarks.steering --checkpoint runs/car-model/pretrained --data runs/car
 
 On held-out windows, the sideways shift of the picture between imagined frames (phase correlation of the upper quarter,
 which is far away and so moves by turning alone) is held against the steering command `lag` rows earlier, and so is the
@@ -33,14 +33,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--holdout", type=float, default=0.34)
     parser.add_argument("--windows", type=int, default=256)
     parser.add_argument("--turn", type=float, default=0.7, help="steering of the two counterfactual films")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     model = UnifiedModel.from_pretrained(args.checkpoint).eval()
     spec = model.spec
-    windows = choose_windows(open_dataset(args.data, spec, args.holdout), args.windows, spec.action_horizon)
+    recording = open_dataset(args.data, spec, model.history).windows
+    windows = choose_windows(recording, args.windows, spec.action_horizon)
     true, imagined, left, right = films(model, windows, args.turn)
     commands = {lag: steering_before(windows, spec.frame_stride, true.shape[1], lag) for lag in LAGS}
     difference = shifts(left).sum(1) - shifts(right).sum(1)

@@ -18,6 +18,7 @@ from unified.data.heldout import choose_windows, open_dataset, pick_window
 from unified.errors import UserError
 from unified.judging.evaluation import new_evaluation, suite_episodes, with_films
 from unified.judging.results import read_results
+from unified.model.history import History
 from unified.model.spec import DataSpec
 from unified.report.video import read_video
 from unified.rollout.episodes import Episode
@@ -53,7 +54,9 @@ def evaluate(workshop: Path, output: Path, *options: str, policy: str = "model")
 
 def test_a_checkpoint_is_judged_beside_expert_and_random_with_films_plans_and_queries(workshop, tmp_path, capsys):
     output = tmp_path / "out"
-    assert evaluate(workshop, output, "--films", "1", "--data", str(workshop / "play"), "--windows", "20") == 0
+    assert (
+        evaluate(workshop, output, "--films", "1", "--data", str(workshop / "play"), "--unseen", "--windows", "20") == 0
+    )
     made = read_results(output)
     assert [(episode["env_id"][-8:], episode["seed"]) for episode in made["episodes"]] == [
         ("reach-v3", 10_000),
@@ -284,9 +287,8 @@ def test_a_training_checkpoint_gives_the_model_that_was_stored(tmp_path):
         load_model(tmp_path / "other.ckpt")
 
 
-def test_held_out_episodes_are_whole_and_all_of_them_if_asked(workshop):
-    some, every = (open_dataset(workshop / "play", SPEC, holdout) for holdout in (0.25, 1.0))
-    assert len(some.sources[0].frames) == 30
+def test_all_episodes_are_there_if_asked_for_and_windows_do_not_reach_past_their_ends(workshop):
+    every = open_dataset(workshop / "play", SPEC, History(), every=True).windows
     assert len(every.sources[0].frames) == 120
     windows = choose_windows(every, 1000, steps_ahead=8)
     assert len(windows) == 4 * 22
@@ -297,11 +299,11 @@ def test_held_out_episodes_are_whole_and_all_of_them_if_asked(workshop):
 
 def test_a_recording_that_does_not_fit_the_model_is_refused(workshop):
     with pytest.raises(UserError, match="embodiment"):
-        open_dataset(workshop / "play", replace(SPEC, embodiments=(CAR,)))
+        open_dataset(workshop / "play", replace(SPEC, embodiments=(CAR,)), History())
     with pytest.raises(UserError, match=r"no camera front \(it has corner2\)"):
-        open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, cameras=("front",)),)))
+        open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, cameras=("front",)),)), History())
     with pytest.raises(UserError, match="has 4 actions"):
-        open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, action_dim=7),)))
+        open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, action_dim=7),)), History())
 
 
 def generate(workshop: Path, output: Path, *options: str) -> int:
@@ -317,7 +319,7 @@ def test_a_film_is_imagined_beside_the_truth(workshop, tmp_path):
     film = read_video(tmp_path / "film.mp4")
     assert film.shape[0] == 1 + 3 + 4, "what is seen, what is imagined, and the last picture held"
     assert film.shape[2] == 3 * 64 + 2 * 4, "truth, imagined, error"
-    window = pick_window(open_dataset(workshop / "play", SPEC, 1.0), 1, 2, 8)
+    window = pick_window(open_dataset(workshop / "play", SPEC, History(), every=True).windows, 1, 2, 8)
     seen = (window.fetch().observation.images[0, 0, 0].movedim(0, -1).numpy() + 1) * 127.5
     shown = film[0, -64:, :64].reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
     assert np.abs(shown - seen).mean() < 8

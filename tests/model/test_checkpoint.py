@@ -45,6 +45,7 @@ def test_loaded_model_answers_like_the_saved_one(folder: Path) -> None:
         checkpoint.WEIGHTS,
         checkpoint.STATS,
         checkpoint.CONFIG,
+        checkpoint.HISTORY,
         checkpoint.CARD,
         checkpoint.MANIFEST,
     }
@@ -66,7 +67,7 @@ def test_weights_that_are_not_finite_are_no_model(folder: Path) -> None:
         UnifiedModel.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.STATS, checkpoint.CONFIG])
+@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.STATS, checkpoint.CONFIG, checkpoint.HISTORY])
 def test_one_flipped_bit_is_refused(folder: Path, name: str) -> None:
     data = bytearray((folder / name).read_bytes())
     data[-1] ^= 1

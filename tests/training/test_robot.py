@@ -10,7 +10,7 @@ from unified.cli import main
 
 IMPORT = "unified import robot_franka_usb --output runs/franka --repair all"
 FIT = "unified fit -c configs/robot.yaml"
-JUDGE = "unified evaluate --policy runs/robot/pretrained --data runs/franka --holdout 0.2"
+JUDGE = "unified evaluate --policy runs/robot/pretrained --data runs/franka"
 
 
 def run(line: str, *more: str) -> int:

@@ -19,6 +19,7 @@ from unified.rollout.episodes import Episode
 from unified.rollout.suites import Suite
 
 if TYPE_CHECKING:
+    from unified.judging.open_loop import JudgedWindows
     from unified.model.model import UnifiedModel
 
 HELP = "Run a policy in a suite: success with 95 % intervals beside expert and random, films, results.json, a page."
@@ -68,16 +69,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--guidance", type=float, default=1.0, help="above 1 the instruction counts more (default 1)")
     model.add_argument("--device", help="where the model runs (default: cuda where there is one, else cpu)")
     model.add_argument(
-        "--data", action="append", default=[], metavar="DATASET", help="also score all queries on its held-out episodes"
+        "--data",
+        action="append",
+        default=[],
+        metavar="DATASET",
+        help="also score all queries on the episodes that the checkpoint held out, or on all if it knows none of them",
     )
     model.add_argument("--windows", type=int, default=512, metavar="N", help="held-out windows a dataset (default 512)")
     model.add_argument(
-        "--holdout",
-        type=float,
-        default=0.1,
-        help="share held out in training (default 0.1); 1: all, never trained on",
+        "--unseen", action="store_true", help="also judge episodes of --data that the checkpoint does not know"
     )
-    model.add_argument("--data-seed", type=int, default=0, help="seed of the split in training (default 0)")
+    model.add_argument(
+        "--embodiment", metavar="NAME", help="the checkpoint's name of the body, where more than one fits"
+    )
     model.add_argument("--plans", type=int, default=1, metavar="K", help="films of plans and what came (default 1)")
 
 
@@ -109,6 +113,7 @@ def _judge_suite(args: argparse.Namespace, stack: ExitStack) -> int:
         check_builtin(name, env_ids)
     model = None if is_builtin(args.policy, env_ids) else _load(args)
     policies = [args.policy if model is None else _make_policy(model, part, args) for part in suite.leaves]
+    recordings = {} if model is None else _open_recordings(model, args)
     output = args.output or Path("runs") / f"evaluate-{label(args.policy)}-{suite.name}"
     folder = stack.enter_context(new_evaluation(output))
     filmed = with_films(episodes, args.films) if args.films else episodes
@@ -120,7 +125,7 @@ def _judge_suite(args: argparse.Namespace, stack: ExitStack) -> int:
     if model is not None:
         for name in _baselines(args):
             baselines[name] = _rollouts(episodes, [name] * len(policies), suite, args, None, name)
-        more |= _model_extras(model, suite, episodes, args, folder)
+        more |= _model_extras(model, suite, episodes, recordings, args, folder)
     command = shlex.join(["unified", *sys.argv[1:]])
     content = collect_results(suite, args.policy, results, args.seed, args.split, baselines, command, **more)
     page = _keep(content, folder, output, stack)
@@ -146,15 +151,18 @@ def _judge_recordings(args: argparse.Namespace, stack: ExitStack) -> int:
     if not args.data or is_builtin(args.policy, ()):
         raise UserError("Without --suite there must be a checkpoint as --policy and a recording as --data.")
     model = _load(args)
+    recordings = _open_recordings(model, args)
     output = args.output or Path("runs") / f"evaluate-{label(args.policy)}-recordings"
     folder = stack.enter_context(new_evaluation(output))
-    more = _query_scores(model, args, folder)
+    more = _query_scores(model, recordings, args, folder)
     suite = Suite(name="held-out recordings", tasks=())
     command = shlex.join(["unified", *sys.argv[1:]])
     curves = loss_curves(args.policy)
     content = collect_results(suite, args.policy, [], args.seed, args.split, {}, command, training=curves, queries=more)
     page = _keep(content, folder, output, stack)
     for name, scores in more.items():
+        sys.stdout.write(f"{name}: judged on episodes that were {scores['episodes']['judged']}\n")
+        sys.stdout.write("".join(f"{name}: the {query} query was not trained\n" for query in scores["not_trained"]))
         arms = scores.get("action", {}).get("arms", {})
         sys.stdout.write("".join(f"{name}: action error of {arm} {row['mse']:.4f}\n" for arm, row in arms.items()))
         arms = scores.get("film", {}).get("arms", {})
@@ -180,35 +188,41 @@ def _load(args: argparse.Namespace) -> "UnifiedModel":
 
 
 def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) -> Any:
-    from unified.judging.evaluation import check_cameras, embodiment_of
+    from unified.judging.evaluation import check_cameras
     from unified.rollout.policies import ModelPolicy, PlanPolicy
 
     policy = ModelPolicy(
         model,
-        _check_embodiment(model, suite, embodiment_of(suite)),
+        _find_body(model, suite, args),
         num_steps=args.num_steps,
         n_action_steps=args.n_action_steps,
         guidance=args.guidance,
         seed=args.seed,
     )
     check_cameras(suite, policy.needs.cameras, model.spec.image_size[0])
-    if args.plans and "video" in model.decoders:
+    if _has_plans(model, args):
         PlanPolicy(model, policy.body.name)  # whether plans can be pictured
     return policy
 
 
-def _check_embodiment(model: "UnifiedModel", suite: Suite, embodiment: str) -> str:
-    names = [body.name for body in model.spec.embodiments]
-    if embodiment not in names:
-        raise UserError(
-            f"Suite {suite.name} moves the embodiment {embodiment!r}; this checkpoint was trained for "
-            f"{', '.join(names)}. Choose another suite, or train on `unified record --suite {suite.name}`."
-        )
-    return embodiment
+def _has_plans(model: "UnifiedModel", args: argparse.Namespace) -> bool:
+    return bool(args.plans) and "video" in model.decoders and model.history.has_learned("joint")
+
+
+def _find_body(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) -> str:
+    """The model's name of the body that a plain suite moves."""
+    from unified.judging.evaluation import body_of
+
+    return model.history.find_body(model.spec, body_of(suite), f"Suite {suite.name}", args.embodiment).name
 
 
 def _model_extras(
-    model: "UnifiedModel", suite: Suite, episodes: Sequence[Episode], args: argparse.Namespace, folder: Path
+    model: "UnifiedModel",
+    suite: Suite,
+    episodes: Sequence[Episode],
+    recordings: dict[str, "JudgedWindows"],
+    args: argparse.Namespace,
+    folder: Path,
 ) -> dict[str, Any]:
     """Scores of all queries, films of plans, and the settings, for results.json."""
     from unified.judging.evaluation import loss_curves
@@ -216,26 +230,40 @@ def _model_extras(
 
     settings = {name: getattr(args, name) for name in ("num_steps", "n_action_steps", "guidance")}
     more: dict[str, Any] = {"policy_settings": settings}
-    if args.plans and "video" in model.decoders:
+    if _has_plans(model, args):
         with progress_bar("plans", 1) as show:
             more["plans"] = [
                 plan
                 for part in suite.leaves
-                for plan in make_plans(model, part, episodes, folder, args.plans, args.num_steps, args.seed)
+                for plan in make_plans(
+                    model, _find_body(model, part, args), part, episodes, folder, args.plans, args.num_steps, args.seed
+                )
             ]
             show(1)
-    return {**more, "training": loss_curves(args.policy), "queries": _query_scores(model, args, folder)}
+    return {**more, "training": loss_curves(args.policy), "queries": _query_scores(model, recordings, args, folder)}
 
 
-def _query_scores(model: "UnifiedModel", args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def _open_recordings(model: "UnifiedModel", args: argparse.Namespace) -> dict[str, "JudgedWindows"]:
+    """What of the recordings is judged, by a name for each."""
+    from unified.judging.open_loop import open_recording
+
+    names = [label(root) for root in args.data]
+    unique = [name if names.count(name) == 1 else root for name, root in zip(names, args.data, strict=True)]
+    return {
+        name: open_recording(model, root, args.windows, args.embodiment, args.unseen)
+        for name, root in zip(unique, args.data, strict=True)
+    }
+
+
+def _query_scores(
+    model: "UnifiedModel", recordings: dict[str, "JudgedWindows"], args: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
     from unified.judging.open_loop import judge_queries
 
     scores: dict[str, Any] = {}
-    for root in args.data:
-        with progress_bar(f"queries on {root}", 1) as show:
-            scores[label(root)] = judge_queries(
-                model, root, folder, args.windows, args.num_steps, args.seed, args.holdout, args.data_seed
-            )
+    for name, recording in recordings.items():
+        with progress_bar(f"queries on {name}", 1) as show:
+            scores[name] = judge_queries(model, recording, folder, args.num_steps, args.seed)
             show(1)
     return scores
 

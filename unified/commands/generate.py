@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--checkpoint", required=True, help="pretrained folder, run folder, .ckpt or Hub id")
     parser.add_argument("--data", required=True, metavar="DATASET", help="LeRobot v3 folder or Hub id to start from")
+    parser.add_argument("--embodiment", metavar="NAME", help="the checkpoint's name of the body (default: as trained)")
     parser.add_argument("--episode", type=int, default=0, metavar="I", help="episode of the dataset (default 0)")
     parser.add_argument("--frame", type=int, default=0, metavar="J", help="frame of the episode (default 0)")
     parser.add_argument("--query", default="world_model", choices=QUERIES, help="default world_model")
@@ -70,8 +71,11 @@ def _imagine(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     from unified.rollout.policies import load_on_device
 
     model = load_on_device(args.checkpoint)
-    stride, ahead = _horizon(model, args)
-    dataset = open_dataset(args.data, model.spec, holdout=1.0)
+    _check_query(model, args)
+    recording = open_dataset(args.data, model.spec, model.history, args.embodiment, every=True)
+    dataset = recording.windows
+    stride = dataset.sources[0].frame_stride
+    ahead = _horizon(model, stride, args)
     starts = [args.frame + number * ahead for number in range(args.rollout)]
     batches = [pick_window(dataset, args.episode, start, ahead).fetch() for start in starts]
     actions = None if args.actions == "true" else _actions(args, model, pick_window(dataset, args.episode, 0, 0), ahead)
@@ -82,6 +86,7 @@ def _imagine(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     }
     numbers = {
         **{name: getattr(args, name) for name in asked},
+        "episode_was": recording.status[args.episode],
         "task": batches[0].observation.task[0],
         "actions": args.actions if args.query == "world_model" else None,
         "proprio": "recorded" if is_recorded else "held",
@@ -111,26 +116,32 @@ def _write(films: dict[str, Any], numbers: dict[str, Any], fps: float, args: arg
     write_text(folder / "generate.json", json.dumps(numbers, indent=1) + "\n")
     sys.stdout.write(
         f"{len(numbers['psnr_per_frame'])} imagined frames: {numbers['psnr']:.2f} dB, copying the first frame "
-        f"{numbers['copy_psnr']:.2f} dB\n{folder / 'film.mp4'}\n{folder / 'generate.json'}\n"
+        f"{numbers['copy_psnr']:.2f} dB (episode {args.episode}: {numbers['episode_was']})\n"
+        f"{folder / 'film.mp4'}\n{folder / 'generate.json'}\n"
     )
 
 
-def _horizon(model: "UnifiedModel", args: argparse.Namespace) -> tuple[int, int]:
-    """(env steps between frames, env steps a window reaches ahead)."""
-    spec = model.spec
+def _check_query(model: "UnifiedModel", args: argparse.Namespace) -> None:
     if "video" not in model.decoders:
         raise UserError(f"{args.checkpoint} was built without a video stream; it cannot imagine films.")
+    model.history.check_learned(args.query)
+
+
+def _horizon(model: "UnifiedModel", stride: int, args: argparse.Namespace) -> int:
+    """Env steps that a window reaches ahead."""
+    spec = model.spec
+    ahead = stride * spec.num_frames
     if args.rollout > 1 and spec.n_obs_steps > 1:
         raise UserError(
             f"--rollout needs a model that sees one frame; this one sees {spec.n_obs_steps}, and "
             "the frames between imagined ones are not known."
         )
-    if args.rollout > 1 and args.query == "world_model" and spec.action_horizon < spec.num_frames * spec.frame_stride:
+    if args.rollout > 1 and args.query == "world_model" and spec.action_horizon < ahead:
         raise UserError(
             f"--rollout needs actions up to the last frame: action_horizon is {spec.action_horizon}, the last frame is "
-            f"{spec.num_frames * spec.frame_stride} env steps ahead."
+            f"{ahead} env steps ahead."
         )
-    return spec.frame_stride, spec.frame_stride * spec.num_frames
+    return ahead
 
 
 def _actions(

@@ -10,19 +10,19 @@ import mmap
 import os
 import re
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import filelock
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Int, UInt8
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from unified.atomic import atomic_path, write_text
-from unified.data.fingerprint import content_hash
+from unified.data.fingerprint import content_hash, episode_fingerprints
 from unified.data.frames import camera_frames, resize
 from unified.data.source import Episode, Recording
 from unified.data.table import read_numbers
@@ -59,6 +59,15 @@ class Cache:
 
     def __len__(self) -> int:
         return int(self.bounds[-1])
+
+    def rows(self, episodes: Bool[np.ndarray, " episode"]) -> Int[np.ndarray, " row"]:
+        """The rows of the marked episodes."""
+        return np.flatnonzero(np.repeat(episodes, np.diff(self.bounds)))
+
+    def fingerprints(self, origins: Sequence[str]) -> list[tuple[str, ...]]:
+        """What its episodes are known by; `origins` are the recording's, of every episode of the data set."""
+        known = [origins[int(index)] for index in self.episode_index]
+        return episode_fingerprints(self.action, self.proprio, self.bounds, known)
 
     def __reduce__(self) -> tuple[type["Cache"], tuple[Path]]:
         return Cache, (self.folder,)

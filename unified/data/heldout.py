@@ -1,5 +1,6 @@
 """Windows of recorded episodes to judge on: which they are, evenly spread, whole."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +9,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
-from unified.data.module import WindowDataModule
-from unified.data.source import Source, open_recording
-from unified.data.windows import WindowDataset
-from unified.errors import UserError, unknown_name
+from unified.data.cache import Cache
+from unified.data.fingerprint import episode_fingerprints
+from unified.data.source import Recording, Source, open_recording
+from unified.data.table import read_numbers
+from unified.data.windows import WindowDataset, WindowSource
+from unified.errors import UserError
 from unified.model.batch import Batch
-from unified.model.spec import DataSpec
+from unified.model.history import (
+    NEW,
+    TRAINED,
+    Fingerprints,
+    History,
+    check_not_changed,
+    judged,
+    status,
+)
+from unified.model.spec import DataSpec, Embodiment
 
 
 @dataclass(frozen=True)
@@ -84,56 +96,123 @@ def choose_windows(dataset: Any, count: int, steps_ahead: int) -> HeldOutWindows
     return HeldOutWindows(dataset, source[picked], frame[picked], episode[picked])
 
 
-def open_dataset(root: str | Path, spec: DataSpec, holdout: float = 0.1, seed: int = 0) -> WindowDataset:
-    """The held-out episodes of a recording, cut into the windows that a model was trained on.
+@dataclass(frozen=True)
+class Judged:
+    """A recording as a model sees it, and what the model knows of its episodes.
+
+    Attributes:
+        windows: of the episodes that may be judged, cut as in training; of all of them if asked for.
+        status: by the recording's number of each episode: "trained on", "held out" or "never seen".
+    """
+
+    windows: WindowDataset
+    status: dict[int, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What results say: numbers of episodes of each status, and the status of those that were judged."""
+        cache, frames = self.windows.sources[0].cache, self.windows.sources[0].frames
+        judged = np.unique(np.searchsorted(cache.bounds, frames, side="right") - 1)
+        statuses = {self.status[index] for index in cache.episode_index[judged].tolist()}
+        counts = Counter(self.status.values())
+        return {"judged": " and ".join(sorted(statuses)), **{name.replace(" ", "_"): n for name, n in counts.items()}}
+
+
+def open_dataset(
+    root: str | Path,
+    spec: DataSpec,
+    history: History,
+    embodiment: str | None = None,
+    unseen: bool = False,
+    every: bool = False,
+) -> Judged:
+    """The episodes of a recording that a model may be judged on, with the body, cameras and stride of its training.
+
+    Those that it held out; all of them if it knows none.
 
     Args:
         root: a LeRobot v3 folder or Hub id.
-        spec: of the model.
-        holdout, seed: as in training (`WindowDataModule`), so that the same episodes are held out; a holdout of 1 takes
-            every episode, for a recording that was not trained on.
+        spec, history: of the model.
+        embodiment: the model's name of the body; default: the one it had in training, else the recording's.
+        unseen: also judge episodes that the model does not know.
+        every: take all episodes, those that were trained on too.
 
     Raises:
-        UserError: if the recording's body, cameras or sizes are not the model's.
+        UserError: if the recording's body, cameras or sizes are not the model's, or no episode may be judged.
     """
-    source = Source(str(root), cameras=_cameras(str(root), spec))
-    module = WindowDataModule(
-        [source],
-        image_size=spec.image_size,
-        num_frames=spec.num_frames,
-        frame_stride=spec.frame_stride,
-        action_horizon=spec.action_horizon,
-        holdout=0.0 if holdout >= 1 else holdout,
-        seed=seed,
-    )
-    module.setup()
-    held_out = module.train_windows if holdout >= 1 else module.val_windows
-    if held_out is None:
+    place = str(root)
+    recording = open_recording(Source(place))
+    episodes = recording.episodes()
+    numbers = read_numbers(recording, episodes)
+    origins = [recording.origins[episode.index] for episode in episodes]
+    known = episode_fingerprints(numbers.action, numbers.proprio, numbers.bounds, origins)
+    body, cameras, stride = _training_of(spec, history, recording, known, embodiment)
+    _check_cameras(place, recording, cameras)
+    statuses = {episode.index: status(history.sources, one) for episode, one in zip(episodes, known, strict=True)}
+    chosen = np.array(judged([*statuses.values()], unseen))
+    if every:
+        chosen = np.ones_like(chosen)
+    else:
+        _check_may_be_judged(history, place, [*statuses.values()], chosen, unseen)
+    cache = Cache.open(open_recording(Source(place, cameras=list(cameras))), spec.image_size)
+    source = WindowSource(cache, cache.rows(chosen), body.name, stride, is_demonstration=recording.is_demonstration)
+    return Judged(WindowDataset([source], spec), statuses)
+
+
+def _check_may_be_judged(
+    history: History, root: str, statuses: Sequence[str], chosen: Bool[np.ndarray, " episode"], unseen: bool
+) -> None:
+    if unseen and chosen.any():
+        return
+    if history.queries is None:
         raise UserError(
-            f"{root} has too few episodes to hold any out; if none of them was trained on, judge on all: --holdout 1."
+            f"This checkpoint does not say what it was trained on, so that {root} may be part of it; if it is not: "
+            "--unseen."
         )
-    return WindowDataset([replace(source, weight=1.0) for source in held_out.sources], spec)
+    check_not_changed(root, statuses, history.sources)
+    if not chosen.any():
+        new = statuses.count(NEW)
+        way_out = f"judge the {new} that it does not know: --unseen" if new else "judge it on another recording"
+        raise UserError(
+            f"This checkpoint was trained on {statuses.count(TRAINED)} of the {len(statuses)} episodes of {root} and "
+            f"held none of them out; {way_out}, or train with data.holdout above 0."
+        )
 
 
-def _cameras(root: str, spec: DataSpec) -> list[str]:
-    """The model's cameras for the body of a recording."""
-    recording = open_recording(Source(root))
-    names = [body.name for body in spec.embodiments]
-    if recording.embodiment not in names:
-        raise unknown_name(f"embodiment of {root} (the checkpoint knows others)", recording.embodiment, names)
-    body = spec.embodiments[names.index(recording.embodiment)]
-    missing = [camera for camera in body.cameras if camera not in recording.cameras]
+def _training_of(
+    spec: DataSpec, history: History, recording: Recording, known: Sequence[Fingerprints], embodiment: str | None
+) -> tuple[Embodiment, tuple[str, ...], int]:
+    """Body, cameras and frame stride with which a recording was trained on, or would have been."""
+    prints = {one for those in known for one in those}
+    sources = [
+        source
+        for source in history.sources
+        if prints & (source.trained.keys() | source.held_out.keys()) and embodiment in (None, source.embodiment)
+    ]
+    names = {source.embodiment for source in sources}
+    if len(names) > 1:
+        raise UserError(
+            f"{recording.root} was trained on as {' and as '.join(sorted(names))}; say which is meant: --embodiment."
+        )
+    if sources:
+        source = sources[0]
+        body = history.find_body(spec, _described(recording), str(recording.root), source.embodiment)
+        return body, source.cameras, source.frame_stride
+    body = history.find_body(spec, _described(recording), str(recording.root), embodiment)
+    return body, body.cameras, history.frame_stride(spec, body.name)
+
+
+def _check_cameras(root: str, recording: Recording, cameras: Sequence[str]) -> None:
+    missing = [camera for camera in cameras if camera not in recording.cameras]
     if missing:
         raise UserError(
             f"{root} has no camera {', '.join(missing)} (it has {', '.join(recording.cameras)}); this checkpoint looks "
-            f"through {', '.join(body.cameras)}. Record with --cameras {','.join(body.cameras)}."
+            f"through {', '.join(cameras)}. Record with --cameras {','.join(cameras)}."
         )
-    if (recording.action_dim, recording.proprio_dim) != (body.action_dim, body.proprio_dim):
-        raise UserError(
-            f"{root} has {recording.action_dim} actions and {recording.proprio_dim} measurements a step; this "
-            f"checkpoint's {body.name!r} has {body.action_dim} and {body.proprio_dim}."
-        )
-    return list(body.cameras)
+
+
+def _described(recording: Recording) -> Embodiment:
+    sizes = (recording.action_dim, recording.proprio_dim)
+    return Embodiment(recording.recorded_as, *sizes, tuple(recording.cameras), 1 / recording.fps)
 
 
 def pick_window(dataset: WindowDataset, episode: int, frame: int, steps_ahead: int) -> HeldOutWindows:

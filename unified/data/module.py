@@ -1,5 +1,6 @@
 """Training and validation windows of a mixture of data sets, as a LightningDataModule."""
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from unified.data.cache import Cache
@@ -16,6 +18,8 @@ from unified.data.stats import Stats, embodiment_stats
 from unified.data.windows import BatchReader, WindowDataset, Windows, WindowSampler, WindowSource
 from unified.errors import UserError, check_numbers
 from unified.model.batch import Batch
+from unified.model.history import TRAINED, Fingerprints, SourceHistory, check_not_changed, join_sources, judged, status
+from unified.model.plain import conform
 from unified.model.spec import DataSpec, Embodiment
 
 _TRAIN, _VALIDATION = 0, 1
@@ -114,9 +118,14 @@ class WindowDataModule(pl.LightningDataModule):
         action_horizon: actions of a window.
         batch_size: of all processes together.
         num_workers: processes that read ahead; reading is fast enough for most models without any.
-        holdout: share of every source's episodes kept for validation, whole ones.
+        holdout: share of every source's episodes kept for validation, whole ones. One that is trained on in another
+            source, or was before a checkpoint that is resumed, is not validated on.
         steps_per_epoch: batches in an epoch; default: as many as the training frames fill once.
         val_batches: validation batches, always the same windows.
+
+    Attributes:
+        stats: of the training episodes, by body.
+        history: which episodes are trained on and which are held out, source by source.
     """
 
     def __init__(
@@ -170,6 +179,10 @@ class WindowDataModule(pl.LightningDataModule):
         self.train_windows: WindowDataset | None = None
         self.val_windows: WindowDataset | None = None
         self.stats: Stats = {}
+        self.history: tuple[SourceHistory, ...] = ()
+        self._caches: list[Cache] = []
+        self._is_held: list[np.ndarray] = []
+        self._known: list[list[Fingerprints]] = []
         self._loaders: list[WindowLoader] = []
 
     def prepare_data(self) -> None:
@@ -180,20 +193,70 @@ class WindowDataModule(pl.LightningDataModule):
         """Map the caches, split the episodes and compute `stats`. Calling it again does nothing."""
         if self.train_windows is not None:
             return
-        caches = self._open_caches()
-        splits = [_split(cache, self.holdout, self.seed) for cache in caches]
+        self._caches = self._open_caches()
+        self._known = [c.fingerprints(r.origins) for c, r in zip(self._caches, self._recordings, strict=True)]
+        self._is_held = [_is_held(cache.episode_index.tolist(), self.holdout, self.seed) for cache in self._caches]
         train = [
             part
-            for number, (cache, split) in enumerate(zip(caches, splits, strict=True))
-            for part in self._balanced(number, self._source(number, cache, split[0]))
+            for number, is_held in enumerate(self._is_held)
+            for part in self._balanced(number, self._source(number, ~is_held))
         ]
-        val = [
-            self._source(number, cache, split[1])
-            for number, (cache, split) in enumerate(zip(caches, splits, strict=True))
-        ]
-        val = [source for source in val if len(source.frames)]
         self.stats = embodiment_stats([(s.embodiment, s.cache.action, s.cache.proprio, s.frames) for s in train])
         self.train_windows = WindowDataset(train, self.spec)
+        self.history = join_sources(self._histories())
+        self._validate_on(self._is_held)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was trained on and what was held out, for a run that resumes or validates from a checkpoint."""
+        return {"history": [dataclasses.asdict(source) for source in self.history]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take account of what a checkpoint was trained on.
+
+        Raises:
+            UserError: if there is nothing to judge it on.
+        """
+        self.setup()
+        earlier = conform(state_dict["history"], list[SourceHistory], "The checkpoint")
+        if self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING:
+            self.history = join_sources([*earlier, *self.history])
+            self._validate_on(self._is_held)
+            return
+        self.history = tuple(earlier)
+        statuses = [[status(earlier, one) for one in known] for known in self._known]
+        for recording, those in zip(self._recordings, statuses, strict=True):
+            check_not_changed(recording.source.root, those, earlier)
+        self._validate_on([np.array(judged(those)) for those in statuses])
+        if self.val_windows is None:
+            raise UserError(
+                "The checkpoint was trained on every episode of data.sources, so none can judge it; give a recording "
+                "that it does not know, or train with data.holdout above 0."
+            )
+
+    def _histories(self) -> Iterator[SourceHistory]:
+        for number, (recording, is_held) in enumerate(zip(self._recordings, self._is_held, strict=True)):
+            known = list(zip(self._known[number], self._caches[number].episode_index.tolist(), strict=True))
+            trained, held_out = (
+                {one: index for wanted, (those, index) in zip(chosen, known, strict=True) if wanted for one in those}
+                for chosen in (~is_held, is_held)
+            )
+            yield SourceHistory(
+                root=recording.source.root,
+                recorded_as=recording.recorded_as,
+                embodiment=recording.embodiment,
+                cameras=tuple(recording.cameras),
+                frame_stride=recording.source.frame_stride or self.spec.frame_stride,
+                trained=trained,
+                held_out=held_out,
+            )
+
+    def _validate_on(self, wanted: Sequence[np.ndarray]) -> None:
+        """Take these episodes of each source for validation, but for any that is trained on."""
+        chosen = [
+            is_wanted & [status(self.history, one) != TRAINED for one in known]
+            for known, is_wanted in zip(self._known, wanted, strict=True)
+        ]
+        val = [self._source(number, episodes) for number, episodes in enumerate(chosen) if episodes.any()]
         self.val_windows = WindowDataset(val, self.spec) if val else None
 
     def train_dataloader(self) -> WindowLoader:
@@ -231,11 +294,11 @@ class WindowDataModule(pl.LightningDataModule):
     def _open_caches(self) -> list[Cache]:
         return [Cache.open(recording, self.spec.image_size) for recording in self._recordings]
 
-    def _source(self, number: int, cache: Cache, frames: np.ndarray) -> WindowSource:
-        recording = self._recordings[number]
+    def _source(self, number: int, episodes: np.ndarray) -> WindowSource:
+        recording, cache = self._recordings[number], self._caches[number]
         return WindowSource(
             cache=cache,
-            frames=frames,
+            frames=cache.rows(episodes),
             embodiment=recording.embodiment,
             frame_stride=recording.source.frame_stride or self.spec.frame_stride,
             weight=recording.source.weight,
@@ -291,11 +354,10 @@ def _make_spec(recordings: Sequence[Recording], **windows: Any) -> DataSpec:
     return DataSpec(embodiments=tuple(bodies.values()), cameras=slots, **windows)
 
 
-def _split(cache: Cache, holdout: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of training and of validation episodes; an episode's lot is drawn from (seed, its number) alone."""
-    lots = [hashlib.sha256(f"{seed}/{index}".encode()).digest() for index in cache.episode_index.tolist()]
+def _is_held(episodes: Sequence[int], holdout: float, seed: int) -> np.ndarray:
+    """Which episodes are held out; an episode's lot is drawn from (seed, its number) alone."""
+    lots = [hashlib.sha256(f"{seed}/{index}".encode()).digest() for index in episodes]
     num_held = round(holdout * len(lots)) if len(lots) > 1 else 0
     num_held = min(max(num_held, 1 if holdout > 0 and len(lots) > 1 else 0), len(lots) - 1)
     held = set(sorted(range(len(lots)), key=lots.__getitem__)[:num_held])
-    is_held = np.repeat([number in held for number in range(len(lots))], np.diff(cache.bounds))
-    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    return np.array([number in held for number in range(len(lots))])

@@ -1,5 +1,6 @@
 """A recorded data set as it lies on disk: LeRobot v3 metadata, read without importing LeRobot (12 CPU seconds)."""
 
+import json
 import math
 import os
 import re
@@ -83,6 +84,8 @@ class Recording:
         action_dim, proprio_dim: sizes of `action` and `observation.state`.
         has_expert: whether there is an `expert_action` beside the executed one.
         environments: of each episode of the folder, if the source asks to balance them.
+        recorded_as: what the folder itself calls the body; `embodiment` is what the source calls it.
+        origins: environment, seed, policy and noise of each episode that `unified record` made, else "".
     """
 
     source: Source
@@ -96,7 +99,9 @@ class Recording:
     has_expert: bool
     embodiment: str
     is_demonstration: bool
+    recorded_as: str
     environments: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def is_video(self, camera: str) -> bool:
         """Whether a camera's frames lie in mp4 files; otherwise they are pictures inside the table."""
@@ -217,6 +222,7 @@ def open_recording(source: Source) -> Recording:
     if has_expert and _vector_size(root, features, EXPERT_ACTION) != action_dim:
         raise DataError(f"{root}: expert_action and action must have equal sizes; see meta/info.json.")
     recorded = provenance.get("is_demonstration", True)
+    body = provenance.get("embodiment") or info.get("robot_type") or "unknown"
     return Recording(
         source=source,
         root=root,
@@ -227,9 +233,11 @@ def open_recording(source: Source) -> Recording:
         action_dim=action_dim,
         proprio_dim=proprio_dim,
         has_expert=has_expert,
-        embodiment=source.embodiment or provenance.get("embodiment") or info.get("robot_type") or "unknown",
+        embodiment=source.embodiment or body,
         is_demonstration=recorded if source.is_demonstration is None else source.is_demonstration,
         environments=_environments(root, provenance, info["total_episodes"]) if source.balance_tasks else (),
+        recorded_as=body,
+        origins=_origins(provenance, info["total_episodes"]),
     )
 
 
@@ -242,6 +250,16 @@ def _environments(root: Path, provenance: dict[str, Any], num_episodes: int) -> 
             "writes it); name a data set a task in data.sources instead, with weights."
         )
     return names
+
+
+def _origins(provenance: dict[str, Any], num_episodes: int) -> tuple[str, ...]:
+    made = [
+        json.dumps([provenance.get("policy"), *(episode[name] for name in ("env_id", "seed", "noise"))])
+        if {"env_id", "seed", "noise"} <= set(episode)
+        else ""
+        for episode in provenance.get("episodes", [])[:num_episodes]
+    ]
+    return (*made, *[""] * (num_episodes - len(made)))
 
 
 def resolve_root(root: str) -> Path:

@@ -14,8 +14,9 @@ from jaxtyping import UInt8
 from unified.atomic import atomic_path, remove_leftovers
 from unified.errors import UserError
 from unified.judging.results import SCHEMA_VERSION, EpisodeResult, provenance, summarise
+from unified.model.spec import Embodiment
 from unified.report.video import write_mp4
-from unified.rollout.episodes import Episode, FilmRequest, Finished
+from unified.rollout.episodes import Episode, FilmRequest, Finished, describe_body
 from unified.rollout.rollout import Policy, run_episodes
 from unified.rollout.stage import make_env
 from unified.rollout.suites import Suite
@@ -195,15 +196,15 @@ def check_replaceable(folder: Path) -> None:
         raise UserError(f"{folder} is not empty and holds no results.json; give another --output.")
 
 
-def embodiment_of(suite: Suite) -> str:
-    """Name of the body that a plain suite moves.
+def body_of(suite: Suite) -> Embodiment:
+    """The body that a plain suite moves.
 
     Raises:
         UserError: if its first environment cannot be made.
     """
     env = make_env(suite.tasks[0].env_id, {**suite.env_kwargs, "cameras": ()})
     try:
-        return env.unwrapped.embodiment  # pyright: ignore[reportAttributeAccessIssue]
+        return describe_body(env)
     finally:
         env.close()
 

@@ -1,14 +1,14 @@
 """What is judged besides success: all queries on held-out windows, and plans beside what then happened."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from unified.atomic import atomic_path
-from unified.data.heldout import choose_windows, open_dataset
-from unified.judging.evaluation import embodiment_of, episodes_of
-from unified.judging.scores import action_scores, film_scores
+from unified.data.heldout import HeldOutWindows, choose_windows, open_dataset
+from unified.judging.evaluation import episodes_of
+from unified.judging.scores import ACTION_QUERIES, FILM_QUERIES, action_scores, film_scores, learned_queries
 from unified.model.model import UnifiedModel
 from unified.report.strips import plan_film, strip
 from unified.report.video import encode_png, write_mp4
@@ -18,44 +18,70 @@ from unified.rollout.rollout import run_episodes
 from unified.rollout.suites import Suite
 
 
-def judge_queries(
-    model: UnifiedModel,
-    root: str | Path,
-    folder: Path,
-    num_windows: int = 512,
-    num_steps: int = 1,
-    seed: int = 0,
-    holdout: float = 0.1,
-    data_seed: int = 0,
-) -> dict[str, Any]:
-    """Score every query of a model on a recording's held-out episodes (see `unified.judging.scores`).
+@dataclass(frozen=True)
+class JudgedWindows:
+    """What of a recording is judged.
 
-    Args:
-        model: whose `spec` says how windows are cut.
-        root: the recording.
-        folder: of results.json; the picture goes to <folder>/films.
-        num_windows: at most so many, evenly spread.
-        num_steps: denoise steps.
-        seed: of the noise and the shuffling.
-        holdout, data_seed: the split that training used.
+    Attributes:
+        root: the recording, as the user named it.
+        windows: evenly spread over the episodes that may be judged.
+        episodes: how many of the recording's are known to the model, and how (`unified.data.heldout.Judged`).
+    """
 
-    Returns:
-        data, steps_ahead (env steps to the first future frame), film, action (the tables of `unified.judging.scores`,
-        where the model has the stream) and strip (a picture's path, relative to `folder`).
+    root: str
+    windows: HeldOutWindows
+    episodes: dict[str, Any]
+
+    @property
+    def stride(self) -> int:
+        """Env steps between future frames."""
+        return self.windows.dataset.sources[0].frame_stride
+
+
+def open_recording(
+    model: UnifiedModel, root: str, num_windows: int = 512, embodiment: str | None = None, unseen: bool = False
+) -> JudgedWindows:
+    """Choose at most `num_windows` windows to judge; see `open_dataset`.
 
     Raises:
-        UserError: if the recording does not fit the model or has no held-out episode that is long enough.
+        UserError: if the recording does not fit the model or has no episode that may be judged and is long enough.
     """
     spec = model.spec
-    dataset = open_dataset(root, spec, holdout, data_seed)
-    stride = dataset.sources[0].frame_stride
-    windows = choose_windows(dataset, num_windows, max(stride * spec.num_frames, spec.action_horizon - 1))
-    scores: dict[str, Any] = {"data": str(root), "steps_ahead": stride}
-    if "action" in model.decoders:
+    recording = open_dataset(root, spec, model.history, embodiment, unseen)
+    stride = recording.windows.sources[0].frame_stride
+    windows = choose_windows(recording.windows, num_windows, max(stride * spec.num_frames, spec.action_horizon - 1))
+    return JudgedWindows(root, windows, recording.to_dict())
+
+
+def judge_queries(
+    model: UnifiedModel, recording: JudgedWindows, folder: Path, num_steps: int = 1, seed: int = 0
+) -> dict[str, Any]:
+    """Score every query that a model learned on episodes that it did not (see `unified.judging.scores`).
+
+    Args:
+        recording: what is judged.
+        folder: of results.json; the picture goes to <folder>/films.
+        num_steps: denoise steps.
+        seed: of the noise and the shuffling.
+
+    Returns:
+        data; episodes (see `unified.data.heldout.Judged`); steps_ahead (env steps to the first future frame);
+        not_trained, the queries that the model has streams for and never learned; film, action (the tables of
+        `unified.judging.scores`, where any of their queries was learned) and strip (a picture's path, relative to
+        `folder`).
+    """
+    windows, is_learned = recording.windows, learned_queries(model)
+    scores: dict[str, Any] = {
+        "data": recording.root,
+        "episodes": recording.episodes,
+        "steps_ahead": recording.stride,
+        "not_trained": [name for name, was_trained in is_learned.items() if not was_trained],
+    }
+    if any(is_learned.get(name) for name in ACTION_QUERIES):
         scores["action"] = action_scores(model, windows, num_steps, seed)
-    if {"video", "action"} <= set(model.decoders):
+    if any(is_learned.get(name) for name in FILM_QUERIES.values()):
         scores["film"] = film_scores(model, windows, num_steps, seed)
-        scores["strip"] = f"films/windows-{Path(root).name}.png"
+        scores["strip"] = f"films/windows-{recording.root.strip('/').replace('/', '-')}.png"
         with atomic_path(folder / scores["strip"]) as temporary:
             temporary.write_bytes(encode_png(strip(model, windows, seed=seed)))
     return scores
@@ -63,6 +89,7 @@ def judge_queries(
 
 def make_plans(
     model: UnifiedModel,
+    embodiment: str,
     suite: Suite,
     episodes: Sequence[Episode],
     folder: Path,
@@ -73,13 +100,14 @@ def make_plans(
     """Films of the joint query: the picture that came with a plan beside what the plan then did.
 
     Args:
+        embodiment: the model's name of the body.
         suite: a plain one; of `episodes`, those in its environments are used.
 
     Returns:
         For the first `per_task` episodes of each environment: env_id, seed, success, steps_ahead, psnr and copy_psnr in
         dB, film (a path relative to `folder`).
     """
-    policy = PlanPolicy(model, embodiment_of(suite), num_steps=num_steps, seed=seed)
+    policy = PlanPolicy(model, embodiment, num_steps=num_steps, seed=seed)
     chosen: list[Episode] = []
     for episode in episodes_of(suite, episodes):
         if sum(other.env_id == episode.env_id for other in chosen) < per_task:

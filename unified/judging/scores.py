@@ -17,6 +17,7 @@ from torch import Tensor
 from unified.data.heldout import HeldOutWindows
 from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
+from unified.model.queries import get_query
 
 MOVING_THRESHOLD = 0.05
 """A pixel moves if a colour changes by more than this share of the whole range between now and the future frame."""
@@ -28,6 +29,16 @@ ARMS = {
     "no_actions": "the video query, told no actions",
     "copy_last": "the last observed frame again",
 }
+FILM_QUERIES = {"true_actions": "world_model", "shuffled_actions": "world_model", "no_actions": "video"}
+ACTION_QUERIES = ("policy", "inverse_dynamics", "joint")
+
+
+def learned_queries(model: UnifiedModel) -> dict[str, bool]:
+    """Of the queries that are scored and that the model has the streams for, whether it learned them."""
+    names = dict.fromkeys((*FILM_QUERIES.values(), *ACTION_QUERIES))
+    return {
+        name: model.history.has_learned(name) for name in names if set(get_query(name).streams) <= set(model.decoders)
+    }
 
 
 @torch.no_grad()
@@ -35,6 +46,8 @@ def film_scores(
     model: UnifiedModel, windows: HeldOutWindows, num_steps: int = 1, seed: int = 0, batch_size: int = 64
 ) -> dict[str, Any]:
     """PSNR of imagined future frames, per arm of `ARMS`, over all pixels and over those that move.
+
+    Arms of queries that the model did not learn are left out, and so is what is compared with them.
 
     Returns:
         windows, episodes, num_steps, moving_threshold, moving_share (of all pixels).
@@ -47,10 +60,10 @@ def film_scores(
     partner = partners(windows, seed)
     has_partner = partner >= 0
     lender = replace(windows, frame=np.where(has_partner, partner, windows.frame))
-    errors: dict[str, list[Tensor]] = {name: [] for name in ARMS}
+    errors: dict[str, list[Tensor]] = {}
     for batch, shuffled in zip(windows.batches(batch_size), lender.batches(batch_size), strict=True):
         for name, film in imagine(model, batch, shuffled, num_steps, seed).items():
-            errors[name].append(film_errors(film, batch))
+            errors.setdefault(name, []).append(film_errors(film, batch))
     pooled = {name: torch.cat(parts).numpy() for name, parts in errors.items()}
     return {
         "windows": len(windows),
@@ -65,7 +78,7 @@ def film_scores(
 def imagine(
     model: UnifiedModel, batch: Batch, shuffled: Batch, num_steps: int = 1, seed: int = 0
 ) -> dict[str, Float[Tensor, " batch camera frame channel height width"]]:
-    """One film per arm of `ARMS`, all from the same noise, on the CPU; `shuffled` lends its actions."""
+    """One film per arm of `ARMS` that was learned, from the same noise, on the CPU; `shuffled` lends its actions."""
     device = next(model.parameters()).device
 
     def sample(question: Batch, query: str) -> Tensor:
@@ -73,12 +86,14 @@ def imagine(
         return model.sample(question.to(device), query, num_steps=num_steps, generator=generator)["video"].cpu()
 
     assert batch.video is not None
-    return {
-        "true_actions": sample(batch, "world_model"),
-        "shuffled_actions": sample(replace(batch, action=shuffled.action), "world_model"),
-        "no_actions": sample(batch, "video"),
-        "copy_last": batch.observation.images[:, :, -1:].expand_as(batch.video),
+    questions = {
+        "true_actions": batch,
+        "shuffled_actions": replace(batch, action=shuffled.action),
+        "no_actions": batch,
     }
+    is_learned = learned_queries(model)
+    films = {arm: sample(questions[arm], query) for arm, query in FILM_QUERIES.items() if is_learned.get(query)}
+    return {**films, "copy_last": batch.observation.images[:, :, -1:].expand_as(batch.video)}
 
 
 def film_errors(
@@ -139,11 +154,11 @@ def action_scores(
         windows, episodes, num_steps.
         arms: name -> {mse, mse_ci95, mse_per_action} for mean_predictor; hold_action (the action of the frame before,
             where there is one); hold_state (the measured state as command) where it beats the mean, that is where
-            actions are positions; policy; inverse_dynamics and joint where there is video.
+            actions are positions; policy; inverse_dynamics and joint where there is video; learned queries only.
         inverse_over_policy: {value, ci95}, the ratio of the two errors (below 1: the film helps).
         policy_on_expert: {mse, mse_ci95} against the expert's clean action, where it was recorded.
     """
-    queries = ["policy", "inverse_dynamics", "joint"] if "video" in model.decoders else ["policy"]
+    queries = [name for name in ACTION_QUERIES if learned_queries(model).get(name)]
     arms = ("mean_predictor", "hold_action", "hold_state", *queries, "policy_on_expert")
     errors: dict[str, list[Tensor]] = {name: [] for name in arms}
     device = next(model.parameters()).device
@@ -260,16 +275,19 @@ def _film_table(
             "moving_psnr_ci95": moving["ci95"],
             "psnr_per_frame": psnr(total[:, 0], total[:, 1]).tolist(),
         }
+    if not has_partner.any():
+        arms.pop("shuffled_actions", None)
     everywhere = np.ones_like(has_partner)
     table: dict[str, Any] = {"arms": arms, "shuffled_windows": int(has_partner.sum())}
-    comparisons = {"gain_over_copy_db": ("copy_last", everywhere), "no_actions_cost_db": ("no_actions", everywhere)}
-    if has_partner.any():
-        comparisons["shuffled_cost_db"] = ("shuffled_actions", has_partner)
-    else:
-        del arms["shuffled_actions"]
+    comparisons = {
+        "gain_over_copy_db": ("copy_last", everywhere),
+        "no_actions_cost_db": ("no_actions", everywhere),
+        "shuffled_cost_db": ("shuffled_actions", has_partner),
+    }
     for name, (worse, rows) in comparisons.items():
-        table[name] = difference("true_actions", worse, 0, rows)
-        table[f"moving_{name}"] = difference("true_actions", worse, 2, rows)
+        if {"true_actions", worse} <= set(arms):
+            table[name] = difference("true_actions", worse, 0, rows)
+            table[f"moving_{name}"] = difference("true_actions", worse, 2, rows)
     return table
 
 
@@ -282,7 +300,7 @@ def _action_table(errors: Mapping[str, Any], episodes: Any, seed: int) -> dict[s
         return {"mse": made["value"], "mse_ci95": made["ci95"], "mse_per_action": per_action}
 
     table: dict[str, Any] = {"arms": {name: level(name) for name in errors if name != "policy_on_expert"}}
-    if "inverse_dynamics" in errors:
+    if {"inverse_dynamics", "policy"} <= set(errors):
         both = np.concatenate([errors["inverse_dynamics"], errors["policy"]], axis=1)
         half = both.shape[1] // 2
         ratio = bootstrap(lambda total: _mse(total[:, :half]) / _mse(total[:, half:]), both, episodes, seed)

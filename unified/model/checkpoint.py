@@ -3,6 +3,7 @@
     model.safetensors   every parameter
     stats.safetensors   the normalisation statistics, apart, so that they can be read without the weights
     config.yaml         architecture and data spec as plain data
+    trained_on.json     queries, data sets and episodes that it was trained on, for whoever judges it
     README.md           the card
     manifest.json       SHA-256 of the files above, written last
 
@@ -25,6 +26,7 @@ from torch import Tensor
 from unified.atomic import atomic_path
 from unified.errors import UserError, unreadable
 from unified.model.config import ModelConfig
+from unified.model.history import History
 from unified.model.plain import conform, read_json, read_yaml
 from unified.model.spec import DataSpec
 
@@ -32,13 +34,15 @@ if TYPE_CHECKING:
     import unified.model.model
 
 FORMAT_VERSION = 1
-WEIGHTS, STATS, CONFIG, CARD, MANIFEST = (
+WEIGHTS, STATS, CONFIG, HISTORY, CARD, MANIFEST = (
     "model.safetensors",
     "stats.safetensors",
     "config.yaml",
+    "trained_on.json",
     "README.md",
     "manifest.json",
 )
+HASHED = (WEIGHTS, STATS, CONFIG, HISTORY)
 
 
 def save(model: "unified.model.model.UnifiedModel", folder: Path, card: str | None = None) -> Path:
@@ -58,8 +62,9 @@ def save(model: "unified.model.model.UnifiedModel", folder: Path, card: str | No
             "spec": model.spec.to_dict(),
         }
         (temporary / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        (temporary / HISTORY).write_text(json.dumps(model.history.to_dict(), indent=1) + "\n", encoding="utf-8")
         (temporary / CARD).write_text(card or default_card(model), encoding="utf-8")
-        hashes = {name: _sha256(temporary / name) for name in (WEIGHTS, STATS, CONFIG)}
+        hashes = {name: _sha256(temporary / name) for name in HASHED}
         (temporary / MANIFEST).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
     return folder
 
@@ -93,6 +98,7 @@ def load(
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise UserError(f"{folder}: weights do not fit the config: {'; '.join(sorted(problems)[:3])}{more}.")
     model.load_state_dict(tensors)
+    model.history = read_json(folder / HISTORY, History)
     return model.eval()
 
 
@@ -157,8 +163,7 @@ def _locate(name: Path | str) -> Path:
     from huggingface_hub import snapshot_download  # reaches for the network: only when a Hub id is meant
 
     try:
-        files = [WEIGHTS, STATS, CONFIG, CARD, MANIFEST]
-        return Path(snapshot_download(str(name), allow_patterns=files))
+        return Path(snapshot_download(str(name), allow_patterns=[*HASHED, CARD, MANIFEST]))
     except Exception as error:  # the library raises a dozen kinds, all of which mean the same to a user
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{name!r} is no local folder, and the Hub did not give it: {reason}") from error
@@ -169,7 +174,7 @@ def _check_hashes(folder: Path) -> None:
     if not path.is_file():
         raise UserError(f"{folder} is no checkpoint folder, or half of one: it has no {MANIFEST}.")
     hashes = read_json(path, dict[str, str])
-    for name in (WEIGHTS, STATS, CONFIG):
+    for name in HASHED:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is incomplete: {name} is missing.")
         if _sha256(folder / name) != hashes.get(name):

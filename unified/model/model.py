@@ -14,6 +14,7 @@ from unified.model import checkpoint, diffusion
 from unified.model.backbone import UViT
 from unified.model.batch import Batch, Observation
 from unified.model.config import TRUSTED_PACKAGES, ModelConfig, build
+from unified.model.history import History
 from unified.model.queries import Query, get_query
 from unified.model.sequence import Layout, PositionEmbedding, Segment
 from unified.model.spec import DataSpec
@@ -91,11 +92,14 @@ class UnifiedModel(nn.Module):
         config: the architecture.
         spec: the data: bodies, cameras, window lengths.
         trusted: packages whose classes the config may name.
+
+    Attributes:
+        history: what it was trained on; training sets it, checkpoints keep it.
     """
 
     def __init__(self, config: ModelConfig, spec: DataSpec, trusted: tuple[str, ...] = TRUSTED_PACKAGES):
         super().__init__()
-        self.config, self.spec = config, spec
+        self.config, self.spec, self.history = config, spec, History()
         self.observation = build(config.observation, trusted=trusted, dim=config.dim, spec=spec)
         self.text: TextModel = build(config.text, trusted=trusted, dim=config.dim)
         self.no_text = nn.Parameter(torch.randn(1, self.text.num_tokens, config.dim) * 0.02)

@@ -11,12 +11,20 @@ from jaxtyping import Float, UInt8
 
 from unified.data.lerobot3.writer import PreparedEpisode
 from unified.judging.results import EpisodeResult
+from unified.model.spec import Embodiment
 
 Action = Float[np.ndarray, " action_dim"]
 ActionChunk = Float[np.ndarray, " n_action_steps action_dim"]
 Observations = dict[str, Any]
 
 EXPLORING = ("play", "random", "hold")  # recorded for a fixed number of steps; no success is expected of them
+
+
+def describe_body(env: Any) -> Embodiment:
+    """What an environment says of the body that it moves."""
+    inner = env.unwrapped
+    actions, measured = inner.action_space.shape[0], inner.observation_space["agent_pos"].shape[0]
+    return Embodiment(inner.embodiment, actions, measured, (), inner.control_dt)
 
 
 @dataclass(frozen=True)

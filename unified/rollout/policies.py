@@ -14,6 +14,7 @@ from unified.errors import UserError
 from unified.model.batch import Batch, Observation, images_to_float, images_to_uint8
 from unified.model.checkpoint import load_weights
 from unified.model.config import ModelConfig
+from unified.model.history import History
 from unified.model.model import UnifiedModel
 from unified.model.queries import QUERIES
 from unified.model.spec import DataSpec
@@ -40,8 +41,11 @@ class ModelPolicy:
         max_batch: most decisions in one call of the model.
 
     Raises:
-        UserError: if the model was not trained for this embodiment or predicts fewer actions than asked for.
+        UserError: if the model was not trained for this embodiment or on this query, or predicts fewer actions than
+            asked for.
     """
+
+    query = "policy"
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class ModelPolicy:
     ) -> None:
         spec = model.spec
         self.body = spec.embodiments[spec.index(embodiment)]
+        model.history.check_learned(self.query)
         if not 1 <= n_action_steps <= spec.action_horizon:
             raise UserError(
                 f"n_action_steps must be between 1 and the model's action_horizon ({spec.action_horizon}), "
@@ -84,7 +89,7 @@ class ModelPolicy:
         chunks: list[Float[np.ndarray, " n_action_steps action_dim"]] = []
         for start in range(0, len(decisions), self._max_batch):
             rows = slice(start, start + self._max_batch)
-            answer = self.answer(decisions[rows], keys[rows], "policy")
+            answer = self.answer(decisions[rows], keys[rows], self.query)
             chunks += list(self._to_chunks(answer["action"]))
         return chunks
 
@@ -128,7 +133,7 @@ class ModelPolicy:
         return torch.randn(decoder.event_shape(), generator=generator)
 
     def _check(self, decision: Decision) -> None:
-        if decision.embodiment != self.body.name:
+        if decision.embodiment not in self.model.history.names(self.body):
             raise UserError(f"This policy moves {self.body.name!r}, the environment is {decision.embodiment!r}.")
         width = decision.observation["agent_pos"].shape[-1]
         if (width, decision.action_dim) != (self.body.proprio_dim, self.body.action_dim):
@@ -150,15 +155,18 @@ class PlanPolicy(ModelPolicy):
             uint8 (camera, height, width, 3) each.
     """
 
+    query = "joint"
+
     def __init__(self, model: UnifiedModel, embodiment: str, **options: Any) -> None:
         spec = model.spec
-        frames_ahead = min(spec.num_frames, spec.action_horizon // spec.frame_stride)
+        stride = model.history.frame_stride(spec, embodiment)
+        frames_ahead = min(spec.num_frames, spec.action_horizon // stride)
         if "video" not in model.decoders or frames_ahead < 1:
             raise UserError(
                 f"A picture of the plan needs a video stream and an action_horizon ({spec.action_horizon}) that reaches"
-                f" the first future frame ({spec.frame_stride} env steps ahead); leave plans out (--plans 0)."
+                f" the first future frame ({stride} env steps ahead); leave plans out (--plans 0)."
             )
-        super().__init__(model, embodiment, **{**options, "n_action_steps": frames_ahead * spec.frame_stride})
+        super().__init__(model, embodiment, **{**options, "n_action_steps": frames_ahead * stride})
         self._frame = frames_ahead - 1
         self._open: dict[int, tuple[Pictures, Pictures]] = {}
         self.pictures: dict[int, list[tuple[Pictures, Pictures, Pictures]]] = {}
@@ -167,7 +175,7 @@ class PlanPolicy(ModelPolicy):
         self, decisions: Sequence[Decision], keys: Sequence[tuple[int, int]]
     ) -> list[Float[np.ndarray, " n_action_steps action_dim"]]:
         """Answer decisions and remember what was imagined."""
-        answer = self.answer(decisions, keys, "joint")
+        answer = self.answer(decisions, keys, self.query)
         imagined = images_to_uint8(answer["video"][:, :, self._frame]).movedim(2, -1).numpy()
         slots = [self.model.spec.cameras.index(camera) for camera in self.body.cameras]
         for row, (decision, (key, _)) in enumerate(zip(decisions, keys, strict=True)):
@@ -249,4 +257,6 @@ def load_model(path: str | Path) -> UnifiedModel:
         raise UserError(
             f"{place}: weights do not fit the network it describes: {str(error).splitlines()[-1]}"
         ) from error
+    if "history" in stored:
+        model.history = History.from_dict(stored["history"], str(place))
     return model.eval()

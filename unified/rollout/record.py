@@ -15,6 +15,7 @@ from typing import Any
 from unified.data.lerobot3.layout import PROVENANCE
 from unified.data.lerobot3.writer import EpisodeWriter, read_provenance
 from unified.errors import DataError, UserError
+from unified.model.spec import ACTION, PROPRIO, Embodiment
 from unified.rollout.builtin import is_builtin
 from unified.rollout.episodes import Description, Episode, Finished
 from unified.rollout.recording.plan import Plan, check_plan
@@ -266,7 +267,10 @@ def _load_policy(plan: Plan, description: Description, device: str | None) -> Po
     path = plan.rules.policy
     model = load_on_device(path, device, threads=1)
     steps = min(_ACTION_STEPS, model.spec.action_horizon)
-    policy = ModelPolicy(model, description.embodiment, n_action_steps=steps)
+    action_dim, proprio_dim = (description.features[key]["shape"][0] for key in (ACTION, PROPRIO))
+    asked = Embodiment(description.embodiment, action_dim, proprio_dim, (), 1 / description.fps)
+    body = model.history.find_body(model.spec, asked, description.env_id)
+    policy = ModelPolicy(model, body.name, n_action_steps=steps)
     needs, size = policy.needs, policy.needs.image_size
     for camera in needs.cameras:
         feature = description.features.get(f"observation.images.{camera}")

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from unified.errors import check_numbers, unknown_name
-from unified.judging.evaluation import embodiment_of, episodes_of, with_films
+from unified.judging.evaluation import body_of, episodes_of, with_films
 from unified.judging.results import EpisodeResult
 from unified.rollout.episodes import Episode, Finished
 from unified.rollout.policies import ModelPolicy
@@ -91,8 +91,8 @@ class ClosedLoopEvaluation(pl.Callback):
         self._log(trainer, [bool(result.success) for result in results], films)
 
     def _run(self, model: Any, part: Suite, episodes: list[Episode], films: dict[str, Finished]) -> list[EpisodeResult]:
-        body = embodiment_of(part)
-        policy = ModelPolicy(model, body, num_steps=self.num_steps, n_action_steps=self.n_action_steps)
+        body = model.history.find_body(model.spec, body_of(part), f"Suite {part.name}")
+        policy = ModelPolicy(model, body.name, num_steps=self.num_steps, n_action_steps=self.n_action_steps)
 
         def note(index: int, event: Finished) -> None:
             if event.film is not None:
