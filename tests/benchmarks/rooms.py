@@ -67,7 +67,7 @@ class Watch:
         self.enter(file, code.co_name)
         if self.stage is None:
             return None
-        if not code.co_flags & IS_FUNCTION:
+        if not code.co_flags & IS_FUNCTION or code.co_qualname.startswith("<"):  # or a module's own comprehension
             self.imported.add(file)
             return None
         calls = self.calls.setdefault(self.stage, {})
