@@ -219,6 +219,8 @@ def test_what_would_fail_after_the_rollouts_is_said_before_them(workshop, tmp_pa
     far.save_pretrained(tmp_path / "far")
     assert evaluate(workshop, tmp_path / "out", *broken, policy=str(tmp_path / "far")) == 1
     assert "leave plans out (--plans 0)" in capsys.readouterr().err
+    assert evaluate(workshop, tmp_path / "out", *broken, "--plans", "0", "--data", str(tmp_path / "typo")) == 1
+    assert "typo" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
