@@ -37,6 +37,8 @@ SHARED = {
         "decoders.pixels",
         "decoders.keypoints",
         "decoders.pretrained",
+        "decoders.observation",
+        "decoders.timeline.frames",
     },
     "tasks": {"tasks.augmentation", "tasks.base", "tasks.metrics", "tasks.mixing"},
 }

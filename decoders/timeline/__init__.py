@@ -1,0 +1,1 @@
+"""Streams of the timeline model, one kind of data a file."""

@@ -1,0 +1,260 @@
+"""U-ViT: a transformer with long skip connections. Tokens and their diffusion times in, tokens out.
+
+It knows neither noise nor losses nor what a token means.
+
+Source: "All are Worth Words: A ViT Backbone for Diffusion Models" (arXiv:2209.12152). Ours in addition, each of which
+can be off: several diffusion times in one sequence, attention masks, moments in seconds as rotations of queries and
+keys, keys and values of tokens that were computed before, gradient checkpointing.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from unified.errors import UserError
+
+KeysValues = tuple[Float[Tensor, " batch head _ channel"], Float[Tensor, " batch head _ channel"]]
+"""What one block offers to attend to; keys are not rotated yet, so they stay right when the window moves on."""
+
+Rotation = tuple[Float[Tensor, " _ 1 _ pair"], Float[Tensor, " _ 1 _ pair"]]
+"""Cosines and sines of every token's moment, see `Moments`."""
+
+
+class Moments(nn.Module):
+    """Moments in seconds as rotations: what a token gathers depends on how long before or after itself a key lies.
+
+    Half of the channels of a head are rotated, in pairs, with periods from a twentieth of a second to a minute and a
+    half; the others see content alone.
+
+    Source: rotary position embedding (arXiv:2104.09864).
+    """
+
+    SHORTEST_S, LONGEST_S = 0.05, 90.0
+    frequencies: Float[Tensor, " pair"]
+
+    def __init__(self, channels: int):
+        super().__init__()
+        pairs = max(channels // 4, 1)
+        periods = self.SHORTEST_S * (self.LONGEST_S / self.SHORTEST_S) ** (torch.arange(pairs) / max(pairs - 1, 1))
+        self.register_buffer("frequencies", 2 * math.pi / periods, persistent=False)
+
+    def forward(self, seconds: Float[Tensor, " #batch token"]) -> Rotation:
+        angles = seconds[:, None, :, None].float() * self.frequencies
+        return angles.cos(), angles.sin()
+
+
+def rotate(
+    vectors: Float[Tensor, " batch head token channel"], rotation: Rotation
+) -> Float[Tensor, " batch head token channel"]:
+    """Turn the first pairs of channels of every token by its moment's angles."""
+    cosine, sine = (part.to(vectors.dtype) for part in rotation)
+    pairs = cosine.shape[-1]
+    left, right, rest = vectors.split([pairs, pairs, vectors.shape[-1] - 2 * pairs], dim=-1)
+    return torch.cat([left * cosine - right * sine, right * cosine + left * sine, rest], dim=-1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention, no bias on queries, keys and values."""
+
+    def __init__(self, dim: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.proj = nn.Linear(dim, dim)
+
+    def keys_values(self, tokens: Float[Tensor, " batch token dim"]) -> KeysValues:
+        """What these tokens offer."""
+        key, value = F.linear(tokens, self.qkv.weight[tokens.shape[-1] :]).chunk(2, dim=-1)
+        return self._heads(key), self._heads(value)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, " batch token dim"],
+        offered: KeysValues,
+        mask: Bool[Tensor, " #batch 1 #token source"] | None = None,
+        rotation: Rotation | None = None,
+    ) -> Float[Tensor, " batch token dim"]:
+        """What the tokens gather from what is offered; they are themselves the last of those that offer."""
+        query, (key, value) = self._heads(F.linear(tokens, self.qkv.weight[: tokens.shape[-1]])), offered
+        if rotation is not None:
+            last = tuple(part[:, :, -tokens.shape[1] :] for part in rotation)
+            query, key = rotate(query, (last[0], last[1])), rotate(key, rotation)
+        return self.proj(attend(query, key, value, mask).transpose(1, 2).flatten(2))
+
+    def _heads(self, vectors: Float[Tensor, " batch token dim"]) -> Float[Tensor, " batch head token channel"]:
+        return vectors.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def attend(
+    query: Float[Tensor, " batch head token channel"],
+    key: Float[Tensor, " batch head source channel"],
+    value: Float[Tensor, " batch head source channel"],
+    mask: Bool[Tensor, " #batch 1 #token source"] | None = None,
+) -> Float[Tensor, " batch head token channel"]:
+    """Scaled dot-product attention; mask is True where a token may be attended to.
+
+    On CPUs the plain products are used: PyTorch's fused kernel has a backward pass there that takes several times
+    as long as two matrix products (tests/benchmarks/attention.py).
+    """
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    weights = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-2, -1)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, float("-inf"))
+    return weights.softmax(dim=-1).to(value.dtype) @ value
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; with `skip`, it first merges an earlier block's output in (concatenate, project)."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float = 4.0, skip: bool = False):
+        super().__init__()
+        self.skip_linear = nn.Linear(2 * dim, dim) if skip else None
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = Attention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim)
+        hidden = int(dim * mlp_ratio)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(
+        self,
+        tokens: Float[Tensor, " batch token dim"],
+        skip: Float[Tensor, " batch token dim"] | None = None,
+        num_asked: int | None = None,
+        mask: Bool[Tensor, " #batch 1 _ source"] | None = None,
+        rotation: Rotation | None = None,
+        past: KeysValues | None = None,
+    ) -> tuple[Float[Tensor, " batch asked dim"], KeysValues]:
+        """Transform the last `num_asked` tokens, which see all tokens and the past; and what all of these offer."""
+        if self.skip_linear is not None:
+            tokens = self.skip_linear(torch.cat([tokens, skip], dim=-1))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        normed = self.norm1(tokens)
+        own = offered = self.attention.keys_values(normed)
+        if past is not None:
+            offered = (torch.cat([past[0], own[0]], dim=2), torch.cat([past[1], own[1]], dim=2))
+        if num_asked is not None:
+            tokens, normed = tokens[:, -num_asked:], normed[:, -num_asked:]
+        tokens = tokens + self.attention(normed, offered, mask, rotation)
+        return tokens + self.mlp(self.norm2(tokens)), own
+
+
+class TimeEmbedding(nn.Module):
+    """Diffusion times in [0, 1] to vectors: sinusoids, then two linear layers."""
+
+    NUM_FEATURES = 256
+    frequencies: Float[Tensor, " frequency"]
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(self.NUM_FEATURES, dim), nn.SiLU(), nn.Linear(dim, dim))
+        half = self.NUM_FEATURES // 2
+        self.register_buffer(
+            "frequencies", 1000 * torch.exp(-math.log(1e4) * torch.arange(half) / half), persistent=False
+        )
+
+    def forward(self, t: Float[Tensor, " *shape"]) -> Float[Tensor, " *shape dim"]:
+        angles = t[..., None].float() * self.frequencies
+        features = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.mlp(features.to(next(self.mlp.parameters()).dtype))
+
+
+class UViT(nn.Module):
+    """Half of the blocks, one in the middle, the other half; block i of the second half sees block depth-1-i's output.
+
+    Args:
+        dim: width of a token.
+        depth: number of blocks, odd.
+        num_heads: attention heads; `dim` must be a multiple.
+        gradient_checkpointing: keep only block borders for the backward pass.
+    """
+
+    def __init__(self, dim: int, depth: int, num_heads: int, gradient_checkpointing: bool = False):
+        super().__init__()
+        if depth % 2 == 0 or depth < 1:
+            raise UserError(f"depth must be odd (two halves and a middle block), got {depth}; use {depth + 1}.")
+        if dim % num_heads:
+            raise UserError(f"dim must be a multiple of num_heads ({num_heads}), got {dim}.")
+        self.gradient_checkpointing = gradient_checkpointing
+        half = depth // 2
+        self.time = TimeEmbedding(dim)
+        self.moments = Moments(dim // num_heads)
+        self.in_blocks = nn.ModuleList(Block(dim, num_heads) for _ in range(half))
+        self.mid_block = Block(dim, num_heads)
+        self.out_blocks = nn.ModuleList(Block(dim, num_heads, skip=True) for _ in range(half))
+        self.norm = nn.LayerNorm(dim)
+        self.apply(_initialise)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, " batch token dim"],
+        t: Float[Tensor, " batch group"] | None = None,
+        groups: Int[Tensor, " token"] | None = None,
+        mask: Bool[Tensor, " #batch _ source"] | None = None,
+        seconds: Float[Tensor, " #batch source"] | None = None,
+        num_asked: int | None = None,
+        past: Sequence[KeysValues] | None = None,
+    ) -> Float[Tensor, " batch asked dim"]:
+        """Transform the tokens.
+
+        Args:
+            tokens: embedded tokens.
+            t: diffusion times; None leaves them out, for callers that bring time in as a token (as published).
+            groups: which time each token carries.
+            mask: True where a token (row) may attend to a token of the past or of these (column); None: everywhere.
+            seconds: the moment of each token, those of the past first; None: all at one moment.
+            num_asked: only the last so many are asked for; the last block spares itself the others.
+            past: keys and values, block by block, of tokens that were computed before.
+        """
+        if t is not None:
+            tokens = tokens + self.time(t)[:, groups]
+        return self.norm(self._run(tokens, mask, seconds, num_asked, past)[0])
+
+    def keys_values(
+        self,
+        tokens: Float[Tensor, " batch token dim"],
+        t: Float[Tensor, " batch group"],
+        groups: Int[Tensor, " token"],
+        mask: Bool[Tensor, " #batch _ token"] | None = None,
+    ) -> list[KeysValues]:
+        """What the tokens offer to later ones, block by block; for tokens of one moment, or that see but their own."""
+        return self._run(tokens + self.time(t)[:, groups], mask)[1]
+
+    def _run(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        seconds: Tensor | None = None,
+        num_asked: int | None = None,
+        past: Sequence[KeysValues] | None = None,
+    ) -> tuple[Tensor, list[KeysValues]]:
+        blocks = [*self.in_blocks, self.mid_block, *self.out_blocks]
+        mask = None if mask is None else mask[:, None]
+        rotation = None if seconds is None else self.moments(seconds)
+        offered: list[KeysValues] = []
+        skips: list[Tensor] = []
+        for index, block in enumerate(blocks):
+            is_last = index == len(blocks) - 1
+            asked = num_asked if is_last else None
+            rows = mask[:, :, -asked:] if mask is not None and asked is not None and mask.shape[2] > 1 else mask
+            skip = skips.pop() if index > len(self.in_blocks) else None
+            inputs = (tokens, skip, asked, rows, rotation, None if past is None else past[index])
+            if self.gradient_checkpointing and self.training:
+                tokens, own = checkpoint(block, *inputs, use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues]
+            else:
+                tokens, own = block(*inputs)
+            offered.append(own)
+            if index < len(self.in_blocks):
+                skips.append(tokens)
+        return tokens, offered
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if isinstance(module.bias, nn.Parameter):
+            nn.init.zeros_(module.bias)
