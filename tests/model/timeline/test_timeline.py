@@ -171,6 +171,32 @@ def test_the_commands_of_the_present_step_are_hidden_from_whoever_is_asked_for_t
         assert torch.allclose(one, two, atol=1e-5) != sees_the_last, name
 
 
+def test_inverse_dynamics_sees_no_commands_of_the_past_either() -> None:
+    model, batch = a_model(), a_batch()
+    noise = {ACTION: pure_noise(model).noise[ACTION][:, 1]}
+    told = dataclasses.replace(batch, between=a_batch(seed=9).between)
+    one, two = (model.sample(window, "inverse_dynamics", now=1, noise=noise)[ACTION] for window in (batch, told))
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+
+
+def test_an_anchor_counts_as_one_stride_before_the_window_however_long_ago_it_was() -> None:
+    model, batch = a_model(), a_batch()
+    kept = model.remember(batch)
+    later = [
+        dataclasses.replace(
+            item, part=dataclasses.replace(item.part, moment=item.part.moment + 50 * (item.part.moment > 0))
+        )
+        for item in kept
+    ]
+    query, noise = model.query("world_model"), pure_noise(model).noise
+    present = Present(batch.images[:, 2], batch.embodiment, batch.camera_is_pad)
+    start = {name: noise[name][:, 2] for name in query.wanted}
+    near = model.answer(kept, query, present, 2, noise=start)
+    far = model.answer(later, query, present, 52, noise=start)
+    for name in query.wanted:
+        torch.testing.assert_close(near[name], far[name], rtol=0, atol=1e-6)
+
+
 def test_a_stream_that_is_not_observed_says_nothing_even_through_the_others() -> None:
     model, batch = a_model(), a_batch()
     query = model.query(Query("by_sight", given=("video",), wanted=("action",), observed=("video",), history=1))
