@@ -15,7 +15,7 @@ from unified.judging.evaluation import loss_curves
 from unified.judging.results import write_results
 from unified.report.html import data_uri
 from unified.report.page import render, write_report
-from unified.report.tables import print_tables
+from unified.report.tables import print_tables, summaries
 from unified.report.video import encode_png, write_mp4
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +78,11 @@ def full_results(folder):
         {"env_id": "a", "seed": 3, "steps_ahead": 8, "psnr": 25.5, "copy_psnr": 20.1, "film": "films/plan.mp4"}
     ]
     return made
+
+
+def test_a_policy_called_like_a_baseline_does_not_take_its_place():
+    made = {**results(), "policy": "runs/expert", "baselines": {"expert": {"summary": {"is": "the expert"}}}}
+    assert summaries(made) == {"runs/expert": made["summary"], "expert": {"is": "the expert"}}
 
 
 def test_the_page_holds_every_number_and_film_and_asks_no_other_address(tmp_path):

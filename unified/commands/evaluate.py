@@ -14,7 +14,7 @@ from unified.commands.bar import progress_bar
 from unified.errors import UserError
 from unified.judging.results import EpisodeResult
 from unified.report.tables import print_tables
-from unified.rollout.builtin import BUILTIN_POLICIES, check_builtin, is_builtin, label
+from unified.rollout.builtin import BUILTIN_POLICIES, check_builtin, is_builtin, label, labels
 from unified.rollout.episodes import Episode
 from unified.rollout.suites import Suite
 
@@ -247,11 +247,9 @@ def _open_recordings(model: "UnifiedModel", args: argparse.Namespace) -> dict[st
     """What of the recordings is judged, by a name for each."""
     from unified.judging.open_loop import open_recording
 
-    names = [label(root) for root in args.data]
-    unique = [name if names.count(name) == 1 else root for name, root in zip(names, args.data, strict=True)]
     return {
         name: open_recording(model, root, args.windows, args.embodiment, args.unseen)
-        for name, root in zip(unique, args.data, strict=True)
+        for name, root in zip(labels(args.data), args.data, strict=True)
     }
 
 

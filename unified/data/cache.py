@@ -132,7 +132,7 @@ def _base_folder(root: Path) -> Path:
 
 def _key(recording: Recording, image_size: tuple[int, int], content: str) -> str:
     source = recording.source
-    asked = [CACHE_VERSION, content, image_size, list(recording.cameras.items()), source.episodes, source.rename]
+    asked = [CACHE_VERSION, content, image_size, list(recording.cameras), source.episodes, source.rename]
     return f"{content[:16]}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from unified.rollout.builtin import label
+from unified.rollout.builtin import labels
 
 
 def print_tables(results: Mapping[str, Any]) -> None:
@@ -37,7 +37,8 @@ def print_tables(results: Mapping[str, Any]) -> None:
 def summaries(results: Mapping[str, Any]) -> dict[str, Any]:
     """Short name -> summary of the policy and of what stands beside it."""
     others = {name: row["summary"] for name, row in results.get("baselines", {}).items()}
-    return {label(results["policy"]): results["summary"], **others}
+    name, *_ = labels([results["policy"], *others])
+    return {name: results["summary"], **others}
 
 
 def metric_names(results: Mapping[str, Any]) -> list[str]:

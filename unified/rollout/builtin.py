@@ -1,7 +1,7 @@
 """Policies that are decided beside the environment, by name: experts, random actions, what environments offer."""
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +91,9 @@ def label(path: str) -> str:
         part for part in Path(path.removesuffix(".ckpt")).parts if part not in ("pretrained", "checkpoints", "/", "..")
     ]
     return parts[-1] if parts else path
+
+
+def labels(paths: Sequence[str]) -> list[str]:
+    """Short names that stay distinct: what would be called like another keeps its whole path."""
+    short = [label(path) for path in paths]
+    return [name if short.count(name) == 1 else path for name, path in zip(short, paths, strict=True)]

@@ -312,6 +312,15 @@ def test_columns_that_nobody_needs_stop_nothing(source: Path, tmp_path: Path) ->
     assert int(load(tmp_path / "new")[0]["ticks"]) == 7
 
 
+def test_what_training_would_refuse_is_not_written(source: Path, tmp_path: Path) -> None:
+    edit_feature("action", dtype="bool")(source)
+    for number, length in enumerate(LENGTHS):
+        edit_column("action", lambda _, n=length: [[True, False, True]] * n, number)(source)
+    with pytest.raises(UserError, match="Training would refuse the result: .*new: 'action' must be one vector"):
+        import_dataset(source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_action_of_small_whole_numbers_is_taken(source: Path, tmp_path: Path) -> None:
     edit_feature("action", dtype="int16")(source)
     for number, length in enumerate(LENGTHS):
