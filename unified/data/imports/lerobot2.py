@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +18,16 @@ _DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet
 _VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 
 
+class _Task(TypedDict):
+    task_index: int
+
+
+class _Episode(TypedDict):
+    episode_index: int
+    tasks: NotRequired[list[Any]]  # numbers instead of texts are a lie that can be repaired
+    length: NotRequired[int]
+
+
 class LeRobot2:
     """Reads the layout without believing it; see `dataset.Layout`."""
 
@@ -27,7 +37,7 @@ class LeRobot2:
     def listing(self, findings: Findings) -> Listing:
         """`meta/tasks.jsonl` and `meta/episodes.jsonl`."""
         tasks: dict[int, str] = {}
-        rows = read_lines(self.root / "meta" / "tasks.jsonl")
+        rows = read_lines(self.root / "meta" / "tasks.jsonl", _Task)
         for row in rows:
             text = row.get("task")
             if text is None:
@@ -35,8 +45,9 @@ class LeRobot2:
                 text = row.get(key or "")
                 findings.lie("tasks", f"meta/tasks.jsonl keeps the text under {key!r} instead of 'task'")
             if isinstance(text, str):
-                tasks[int(row["task_index"])] = text
-        episodes = {int(row["episode_index"]): row for row in read_lines(self.root / "meta" / "episodes.jsonl")}
+                tasks[row["task_index"]] = text
+        listed = read_lines(self.root / "meta" / "episodes.jsonl", _Episode)
+        episodes = {row["episode_index"]: row for row in listed}
         return Listing("meta/tasks.jsonl", "meta/episodes.jsonl", tasks, len(rows), episodes)
 
     def tables(self, listing: Listing, findings: Findings) -> dict[int, Rows]:

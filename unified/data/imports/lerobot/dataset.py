@@ -15,6 +15,7 @@ from jaxtyping import Float64
 from unified.data.imports.findings import Findings
 from unified.data.imports.lerobot.films import FilmScan, Pictures
 from unified.errors import DataError
+from unified.model.plain import conform
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ class Layout(Protocol):
         ...
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """A .jsonl file; empty if it is missing.
+def read_lines(path: Path, wanted: Any = dict[str, Any]) -> list[dict[str, Any]]:
+    """A .jsonl file, each line of a type (see `conform`); empty if it is missing.
 
     Raises:
         DataError: naming the line that is not a JSON object.
@@ -116,8 +117,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}, line {number} is not JSON ({error}).") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{path}, line {number} must hold a JSON object, got {type(row).__name__}.")
+            conform(row, wanted, f"{path}, line {number}", DataError)
             rows.append(row)
     return rows
 
