@@ -12,7 +12,6 @@ from unified.model.sequence import Segment
 from unified.model.spec import DataSpec
 
 PREDICTIONS = ("velocity", "clean")
-SMALLEST_STD = 1e-3
 
 
 class EmbodimentLinear(nn.Module):
@@ -54,13 +53,13 @@ class Normalizer(nn.Module):
         self.register_buffer("is_pad", is_pad, persistent=False)
 
     def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]], key: str, spec: DataSpec) -> None:
-        """Take mean and standard deviation of `key` for each embodiment; a constant dimension gets std 1."""
+        """Take mean and standard deviation of `key` for each embodiment (`unified.data.stats`); 0 counts as 1."""
         for row, body in enumerate(spec.embodiments):
             values = stats[body.name][key]
-            std = torch.tensor(values["std"], dtype=torch.float32)
-            size = len(std)
+            size = len(values["std"])
             self.mean[row, :size] = torch.tensor(values["mean"], dtype=torch.float32)
-            self.std[row, :size] = torch.where(std < SMALLEST_STD, torch.ones_like(std), std)
+            std = torch.tensor(values["std"], dtype=torch.float32)
+            self.std[row, :size] = torch.where(std == 0, 1.0, std)
 
     def normalize(
         self, values: Float[Tensor, " batch row width"], embodiment: Int[Tensor, " batch"]

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from decoders.actions import EmbodimentLinear, Normalizer
 from decoders.keypoints import SHRINK, Keypoints, trunk
 from decoders.pixels import patchify
+from unified.data.stats import FARTHEST
 from unified.errors import UserError, check_numbers
 from unified.model.batch import PROPRIO, Observation
 from unified.model.sequence import Segment, grid_coordinates
@@ -92,7 +93,7 @@ class ObservationEncoder(nn.Module):
         features = self.stem(fine)
         tokens = features.flatten(2).transpose(1, 2).reshape(*images.shape[:3], -1, features.shape[1])
         shown = observation.proprio if self.proprio_history else observation.proprio[:, -1:]
-        proprio = self.normalizer.normalize(shown, observation.embodiment)
+        proprio = self.normalizer.normalize(shown, observation.embodiment).clamp(-FARTHEST, FARTHEST)
         points = {}
         if self.keypoints is not None:
             points["keypoints"] = self.keypoints(fine).unflatten(0, images.shape[:3]).flatten(1, 3)
@@ -182,11 +183,21 @@ class TextEncoder(nn.Module):
         words = self.words(padded) + self.places[:longest]
         return self.pool(self.layer(words, src_key_padding_mask=is_pad), is_pad)
 
+    def check(self, texts: Iterable[str]) -> None:
+        """Refuse instructions that are too long.
+
+        Raises:
+            UserError: naming the first.
+        """
+        for text in texts:
+            self._hash(text)
+
     def _hash(self, text: str) -> list[int]:
         words = re.findall(r"\w+|[^\w\s]", text.lower()) or [""]
         if len(words) > self.max_words:
             raise UserError(
-                f"Instruction of {len(words)} words, at most max_words ({self.max_words}): {text[:60]!r}..."
+                f"An instruction has {len(words)} words (signs count too), text.init_args.max_words is "
+                f"{self.max_words}: {text[:60]!r}... Shorten it, or train with more."
             )
         return [1 + zlib.crc32(word.encode()) % self.num_buckets for word in words]
 
@@ -232,6 +243,22 @@ class HuggingFaceTextEncoder(nn.Module):
         lengths = torch.tensor([len(state) for state in states], device=device)
         is_pad = torch.arange(words.shape[1], device=device) >= lengths[:, None]
         return self.pool(words, is_pad)
+
+    def check(self, texts: Iterable[str]) -> None:
+        """Refuse instructions that are too long.
+
+        Raises:
+            UserError: naming the first.
+        """
+        places = getattr(self._encoder[0].config, "max_position_embeddings", None)
+        most = min(self._tokenizer.model_max_length, places or self._tokenizer.model_max_length)
+        for text in texts:
+            length = len(self._tokenizer(text)["input_ids"])
+            if length > most:
+                raise UserError(
+                    f"An instruction has {length} tokens, the text encoder takes {most}: {text[:60]!r}... Shorten it, "
+                    "or choose another encoder."
+                )
 
     @torch.no_grad()
     def _encode(self, text: str) -> Float[Tensor, " word in_dim"]:

@@ -96,10 +96,11 @@ class GenerativeTask(pl.LightningModule):
                 raise unknown_name("stream in loss_weights", stream, config.decoders)
 
     def setup(self, stage: str) -> None:
-        """Take the statistics of the training data."""
-        stats = getattr(getattr(self.trainer, "datamodule", None), "stats", None)
-        if stage == "fit" and stats:
-            self.model.set_stats(stats)
+        """Take the statistics of the training data, and see that the model can read its instructions."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and getattr(data, "stats", None):
+            self.model.set_stats(data.stats)
+        self.model.text.check(getattr(data, "tasks", ()))
 
     def on_fit_start(self) -> None:
         """Remember what is trained on from here, beside what was before."""

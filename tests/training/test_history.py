@@ -71,6 +71,27 @@ def test_another_split_given_to_validate_does_not_bring_training_episodes(run: P
     }
 
 
+def test_instructions_that_the_text_encoder_cannot_take_end_a_run_before_its_first_step(
+    write_config: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = {"text": {"class_path": "decoders.observation.TextEncoder", "init_args": {"max_words": 1}}}
+    config = write_config(model={"init_args": {"network": network}})
+    assert main(["fit", "-c", str(config), "--run_dir", str(tmp_path / "short")]) == 1
+    said = capsys.readouterr()
+    assert "An instruction has 2 words (signs count too), text.init_args.max_words is 1" in said.err
+    assert "normalisation" not in said.out, "it is said when training begins"
+
+
+def test_the_normalisation_is_printed_before_training(
+    write_config: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(trainer={"max_steps": 1, "val_check_interval": 1})
+    assert main(["fit", "-c", str(config), "--run_dir", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "demonstrations: 2 episodes trained on, 1 held out; body toy" in said
+    assert "toy, observation.state" in said
+
+
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
 def test_published_results_score_no_query_that_was_not_trained(path: Path) -> None:
     import yaml

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from unified.data.cache import Cache
 from unified.data.source import Recording, Source, open_recording
-from unified.data.stats import Stats, embodiment_stats
+from unified.data.stats import Stats, describe_stats, embodiment_stats
 from unified.data.windows import BatchReader, WindowDataset, Windows, WindowSampler, WindowSource
 from unified.errors import UserError, check_numbers
 from unified.model.batch import Batch
@@ -205,6 +205,20 @@ class WindowDataModule(pl.LightningDataModule):
         self.train_windows = WindowDataset(train, self.spec)
         self.history = join_sources(self._histories())
         self._validate_on(self._is_held)
+
+    def describe(self) -> str:
+        """What is trained on, what is held out, and how numbers are normalised, for people."""
+        lines = [
+            f"{source.root}: {len(set(source.trained.values()))} episodes trained on, "
+            f"{len(set(source.held_out.values()))} held out; body {source.embodiment}\n"
+            for source in self.history
+        ]
+        return "".join(lines) + describe_stats(self.stats)
+
+    @property
+    def tasks(self) -> list[str]:
+        """All instructions."""
+        return [*dict.fromkeys(task for cache in self._caches for task in cache.tasks)]
 
     def state_dict(self) -> dict[str, Any]:
         """What was trained on and what was held out, for a run that resumes or validates from a checkpoint."""

@@ -1,6 +1,6 @@
 """Statistics for normalisation: per body and per key, over training episodes only, in double precision."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,26 +8,60 @@ from unified.model.spec import ACTION, PROPRIO
 
 Stats = dict[str, dict[str, dict[str, list[float]]]]
 
-STD_FLOOR = 1e-3
-"""A dimension that hardly moved in the data is not blown up: below this, differences are not signal."""
+SAME = 1e-6
+"""A column that moves by less than this share of its own size is constant: float32 hardly tells its values apart."""
+FARTHEST = 10.0
+"""Measurements that are farther from the mean than so many standard deviations are shown to the model as so many."""
 
 
 def column_stats(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:
-    """Mean, std, min, max and the 1 % and 99 % quantiles of each column, over the picked rows of all parts together.
+    """What normalisation needs to know of each column, over the picked rows of all parts together.
 
     Exact, as if the parts were one array; memory is one column at a time.
 
     Args:
         parts: pairs of an array (row, size) and the numbers (picked,) of the rows that count.
+
+    Returns:
+        mean, std (1 where the column is constant), min, max, the 1 % and 99 % quantiles q01 and q99, and clipped, the
+        share of rows more than `FARTHEST` standard deviations from the mean.
     """
-    stats: dict[str, list[float]] = {name: [] for name in ("mean", "std", "min", "max", "q01", "q99")}
-    for dimension in range(parts[0][0].shape[1]):
-        column = np.concatenate([array[rows, dimension] for array, rows in parts]).astype(np.float64)
-        low, high = np.quantile(column, [0.01, 0.99])
-        values = (column.mean(), max(column.std(), STD_FLOOR), column.min(), column.max(), low, high)
-        for name, value in zip(stats, values, strict=True):
-            stats[name].append(float(value))
+    columns = [_one_column(parts, dimension) for dimension in range(parts[0][0].shape[1])]
+    stats = {name: [column[name] for column in columns] for name in columns[0]} if columns else {}
+    for dimension, is_same in enumerate(constant_columns(stats)):
+        if is_same:
+            stats["std"][dimension], stats["clipped"][dimension] = 1.0, 0.0
     return stats
+
+
+def constant_columns(stats: Mapping[str, Sequence[float]]) -> list[bool]:
+    """Which columns do not move: the one rule. What is a millionth of the widest column, squared, is only rounding."""
+    low, high = np.array(stats["min"]), np.array(stats["max"])
+    size = np.maximum(np.abs(low), np.abs(high))
+    return (high - low <= SAME * np.maximum(size, SAME * size.max(initial=0.0))).tolist()
+
+
+def _one_column(parts: Sequence[tuple[np.ndarray, np.ndarray]], dimension: int) -> dict[str, float]:
+    column = np.concatenate([array[rows, dimension] for array, rows in parts]).astype(np.float64)
+    low, high = np.quantile(column, [0.01, 0.99])
+    mean, std = column.mean(), column.std()
+    values = {"mean": mean, "std": std, "min": column.min(), "max": column.max(), "q01": low, "q99": high}
+    values["clipped"] = (np.abs(column - mean) > FARTHEST * std).mean()
+    return {name: float(value) for name, value in values.items()}
+
+
+def describe_stats(stats: Stats) -> str:
+    """The normalisation as a table: a line for each number of each body."""
+    lines = ["normalisation, from the training episodes: (value - mean) / std"]
+    for body, keys in stats.items():
+        for key, columns in keys.items():
+            lines.append(f"  {f'{body}, {key}':<34}{'min':>11}{'max':>11}{'mean':>11}{'std':>11}  clipped")
+            for number, is_same in enumerate(constant_columns(columns)):
+                shown = "".join(f"{columns[name][number]:>11.4g}" for name in ("min", "max", "mean"))
+                share = columns["clipped"][number] if key == PROPRIO else 0.0
+                rest = f"{'constant':>11}" if is_same else f"{columns['std'][number]:>11.4g}  {share:.2%}"
+                lines.append(f"    {number:<32}{shown}{rest}")
+    return "\n".join(lines) + "\n"
 
 
 def embodiment_stats(sources: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> Stats:

@@ -48,6 +48,7 @@ def open_recording(
     """
     spec = model.spec
     recording = open_dataset(root, spec, model.history, embodiment, unseen)
+    model.text.check(recording.windows.sources[0].cache.tasks)
     stride = recording.windows.sources[0].frame_stride
     windows = choose_windows(recording.windows, num_windows, max(stride * spec.num_frames, spec.action_horizon - 1))
     return JudgedWindows(root, windows, recording.to_dict())

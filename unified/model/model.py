@@ -1,6 +1,6 @@
 """The unified model: context and streams to tokens, one backbone, one sampler for every query."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -27,6 +27,7 @@ class TextModel(Protocol):
     num_tokens: int
 
     def __call__(self, texts: Sequence[str]) -> Float[Tensor, " text token dim"]: ...
+    def check(self, texts: Iterable[str]) -> None: ...  # UserError for one that it cannot take
 
 
 @runtime_checkable

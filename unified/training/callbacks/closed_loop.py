@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from unified.errors import check_numbers, unknown_name
-from unified.judging.evaluation import body_of, episodes_of, with_films
+from unified.judging.evaluation import body_of, check_cameras, episodes_of, with_films
 from unified.judging.results import EpisodeResult
 from unified.rollout.episodes import Episode, Finished
 from unified.rollout.policies import ModelPolicy
@@ -66,6 +66,17 @@ class ClosedLoopEvaluation(pl.Callback):
             can_film = film and part.env_kwargs.get("cameras")
             self._episodes += with_films(episodes, per_task=1) if can_film else episodes
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See that the model can act in the suite before anything is trained.
+
+        Raises:
+            UserError: for another body or camera, or where no policy is learned.
+        """
+        model: Any = pl_module.model
+        is_too_short = 0 <= trainer.max_steps < self.every_n_steps
+        for part in () if is_too_short or not trainer.is_global_zero else self.suite.leaves:
+            check_cameras(part, self._policy(model, part).needs.cameras, model.spec.image_size[0])
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -91,14 +102,17 @@ class ClosedLoopEvaluation(pl.Callback):
         self._log(trainer, [bool(result.success) for result in results], films)
 
     def _run(self, model: Any, part: Suite, episodes: list[Episode], films: dict[str, Finished]) -> list[EpisodeResult]:
-        body = model.history.find_body(model.spec, body_of(part), f"Suite {part.name}")
-        policy = ModelPolicy(model, body.name, num_steps=self.num_steps, n_action_steps=self.n_action_steps)
+        policy = self._policy(model, part)
 
         def note(index: int, event: Finished) -> None:
             if event.film is not None:
                 films[episodes[index].env_id] = event
 
         return run_episodes(episodes, policy, self.num_workers, max_env_steps=part.max_env_steps, on_result=note)
+
+    def _policy(self, model: Any, part: Suite) -> ModelPolicy:
+        body = model.history.find_body(model.spec, body_of(part), f"Suite {part.name}")
+        return ModelPolicy(model, body.name, num_steps=self.num_steps, n_action_steps=self.n_action_steps)
 
     def _log(self, trainer: pl.Trainer, successes: list[bool], films: dict[str, Finished]) -> None:
         by_task: dict[str, list[bool]] = defaultdict(list)

@@ -1,5 +1,6 @@
 """TensorBoard: what a run is, how fast it goes, and films that play there."""
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,12 @@ class Dashboard(pl.Callback):
     def __init__(self) -> None:
         self._samples, self._seconds = 0, 0.0
         self._started = 0.0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say what is trained on."""
+        describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
+        if describe is not None and trainer.is_global_zero:
+            sys.stdout.write(describe())
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._samples, self._seconds = 0, 0.0
