@@ -12,6 +12,8 @@ from pathlib import Path
 
 from unified.errors import UserError
 
+_PROBE = ".mode"  # a file that tells what others may do with new files
+
 
 @contextmanager
 def atomic_path(path: Path | str, replaces_folder: bool = False) -> Generator[Path]:
@@ -30,12 +32,14 @@ def atomic_path(path: Path | str, replaces_folder: bool = False) -> Generator[Pa
     candidate = temporary / path.name
     try:
         yield candidate
-        probe = temporary / "mode"
+        probe = temporary / _PROBE
         probe.touch()
+        mode = probe.stat().st_mode
+        probe.unlink()
         for written in [candidate, *candidate.rglob("*")]:
             if not written.is_symlink():
                 if written.is_file():
-                    written.chmod(probe.stat().st_mode)  # safetensors writes files that nobody else may read
+                    written.chmod(mode)  # safetensors writes files that nobody else may read
                 flush(written)
         if replaces_folder and candidate.is_dir() and path.is_dir() and not path.is_symlink():
             _exchange(candidate, path)
@@ -77,6 +81,7 @@ def remove_leftovers(path: Path) -> None:
         if folder.is_dir() and not folder.is_symlink():
             with suppress(OSError):  # it holds something else, too
                 (folder / path.name).unlink(missing_ok=True)
+                (folder / _PROBE).unlink(missing_ok=True)
                 folder.rmdir()
 
 

@@ -150,7 +150,7 @@ def test_baselines_that_environments_offer_are_policies_by_name_with_their_score
     [
         (
             replace(SPEC, embodiments=(CAR,), cameras=CAR.cameras),
-            "moves the embodiment 'metaworld'; this checkpoint was",
+            "(this checkpoint moves others) 'metaworld'. Known: car.",
         ),
         (
             replace(SPEC, embodiments=(replace(SAWYER, cameras=("front",)),), cameras=("front",)),
