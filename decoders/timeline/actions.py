@@ -7,15 +7,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from decoders.actions import EmbodimentLinear, Normalizer
+from decoders.actions import PREDICTIONS, EmbodimentLinear, Normalizer
 from unified.errors import UserError, unknown_name
 from unified.model.spec import ACTION
 from unified.model.timeline.batch import Batch
 from unified.model.timeline.sequence import Segment
 from unified.model.timeline.spec import TimelineSpec
 from unified.model.timeline.stream import PLAN, STEP, Present
-
-PREDICTIONS = ("velocity", "clean")
 
 
 class CommandDecoder(nn.Module):

@@ -1,17 +1,15 @@
 """Video as patches of pixels."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from decoders.pixels import FLOW_SCALE, warp
 from decoders.timeline.frames import FrameDecoder
 from unified.errors import UserError
 from unified.model.timeline.batch import Batch
 from unified.model.timeline.spec import TimelineSpec
 from unified.model.timeline.stream import Present
-
-FLOW_SCALE = 0.25  # an output of 1 moves by an eighth of the picture
 
 
 class PixelDecoder(FrameDecoder):
@@ -68,7 +66,7 @@ class PixelDecoder(FrameDecoder):
         if not self.copy_gate:
             return frames
         gate = frames[:, :, self.channels :].float().sigmoid()
-        copied = present.images if self.flow_linear is None else warp(present.images, self.flow(tokens))
+        copied = present.images if self.flow_linear is None else self._flowed(present, tokens)
         return gate * copied + (1 - gate) * frames[:, :, : self.channels]
 
     def flow(self, tokens: Float[Tensor, " row token dim"]) -> Float[Tensor, " row camera 2 height width"]:
@@ -79,15 +77,5 @@ class PixelDecoder(FrameDecoder):
         flow = F.interpolate(FLOW_SCALE * flow, size=self.size, mode="bilinear", align_corners=False)
         return flow.unflatten(0, (-1, cameras))
 
-
-def warp(
-    now: Float[Tensor, " row camera channel height width"], flow: Float[Tensor, " row camera 2 height width"]
-) -> Float[Tensor, " row camera channel height width"]:
-    """The picture with every pixel taken from elsewhere, see `PixelDecoder.flow`; beyond the edge is the edge."""
-    cameras, height, width = flow.shape[1], *flow.shape[-2:]
-    rows = torch.arange(height, device=flow.device, dtype=torch.float32).add(0.5).mul(2 / height).sub(1)
-    columns = torch.arange(width, device=flow.device, dtype=torch.float32).add(0.5).mul(2 / width).sub(1)
-    still = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
-    places = still + flow.flatten(0, 1).movedim(1, -1)
-    moved = F.grid_sample(now.flatten(0, 1).float(), places, padding_mode="border", align_corners=False)
-    return moved.unflatten(0, (-1, cameras))
+    def _flowed(self, present: Present, tokens: Tensor) -> Float[Tensor, " row camera channel height width"]:
+        return warp(present.images[:, :, None], self.flow(tokens)[:, :, None])[:, :, 0]

@@ -134,7 +134,7 @@ class UViT(nn.Module):
         self.mid_block = Block(dim, num_heads)
         self.out_blocks = nn.ModuleList(Block(dim, num_heads, skip=True) for _ in range(half))
         self.norm = nn.LayerNorm(dim)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(
         self,
@@ -182,7 +182,8 @@ def _admit_registers(mask: Bool[Tensor, " #batch #token token"], num_registers: 
     return F.pad(mask, (num_registers, 0), value=True)
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Small random weights, no offsets."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if isinstance(module.bias, nn.Parameter):
