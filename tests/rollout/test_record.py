@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.lerobot3.test_writer import digests, load
-from unified.cli import main
+from unified.cli import build_parser, main
+from unified.commands.record import make_plan
 from unified.data.lerobot3 import layout
 from unified.data.lerobot3.mp4 import read_mp4
 from unified.errors import UserError
@@ -330,6 +331,7 @@ def test_noise_has_the_standard_deviation_that_was_asked_for() -> None:
         ({"rules": Rules("expert", {**KWARGS, "cameras": ["corner3"]})}, "Unknown camera 'corner3'"),
         ({"rules": Rules("expert", {**KWARGS, "imagesize": 64})}, "imagesize"),
         ({"seed": 10_000, "stop_seed": 10_000}, "kept for judging"),
+        ({"seed": 4_999, "episodes": 2, "stop_seed": 5_000}, "seeds that are kept for judging, those from 5000 on"),
         ({"seed": -1}, "--seed must be 0 or more"),
         ({"noise": (float("nan"),)}, "from 0 up"),
         ({"rules": Rules("expert", KWARGS, label="exprt")}, "Did you mean 'expert'"),
@@ -341,6 +343,13 @@ def test_what_cannot_be_recorded_is_refused_by_name(tmp_path: Path, changes: dic
         record(a_plan(**changes), tmp_path / "set", workers=1)
     assert words in str(caught.value)
     assert not list((tmp_path / "set").glob("data/*"))
+
+
+def test_a_suites_training_seeds_are_recorded_and_end_where_those_of_validation_begin() -> None:
+    parser = build_parser("record")
+    line = ["--suite", "metaworld-demo", "--output", "set"]
+    plans = [make_plan(parser.parse_args([*line, *more])) for more in ([], ["--seed", "5000"], ["--seed", "10000"])]
+    assert [(plan.seed, plan.stop_seed) for plan in plans] == [(0, 5000), (5000, 10_000), (10_000, None)]
 
 
 def test_a_recording_is_not_mixed_with_another(recorded: Path, tmp_path: Path) -> None:

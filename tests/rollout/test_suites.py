@@ -9,7 +9,7 @@ name: two
 env_kwargs: {cameras: [corner2], image_size: 64}
 max_env_steps: 100
 episodes_per_task: 5
-first_seed: {train: 0, test: 10}
+first_seed: {train: 0, validation: 5, test: 10}
 tasks: [{env_id: "sims:MetaWorld-reach-v3", group: easy}, "sims:MetaWorld-push-v3"]
 """
 
@@ -23,6 +23,7 @@ def test_a_suite_file_gives_tasks_groups_and_seeds(tmp_path):
     suite = load_suite(write(tmp_path / "two.yaml", GOOD))
     assert suite.groups == {"sims:MetaWorld-reach-v3": "easy", "sims:MetaWorld-push-v3": "all"}
     assert list(suite.seeds("test")) == [10, 11, 12, 13, 14]
+    assert list(suite.seeds("validation")) == [5, 6, 7, 8, 9]
     assert list(suite.seeds("train", 2)) == [0, 1]
 
 
@@ -31,7 +32,9 @@ def test_every_suite_of_the_project_loads_and_carries_its_file_name(name):
     suite = load_suite(name)
     assert suite.name == name
     assert suite.description
-    assert set(suite.first_seed) == {"train", "test"}
+    assert [list(part.first_seed.items()) for part in suite.leaves] == [
+        [("train", 0), ("validation", 5000), ("test", 10_000)]
+    ] * len(suite.leaves)
 
 
 def test_a_wrong_name_is_answered_with_the_nearest():
@@ -44,7 +47,8 @@ def test_a_wrong_name_is_answered_with_the_nearest():
     [
         ("max_env_steps", "max_env_stepz", "Did you mean 'max_env_steps'"),
         ("max_env_steps: 100", "max_env_steps: many", "max_env_steps must be a positive number, got 'many'"),
-        ("test: 10", "test: 3", "the splits share seeds"),
+        ("test: 10", "test: 8", r"split 'validation' holds 3 seeds, 5 episodes per task would share"),
+        ("validation: 5", "validation: 0", "split 'train' holds 0 seeds"),
         ('"sims:MetaWorld-push-v3"', '"sims:MetaWorld-reach-v3"', "listed twice"),
         ("env_id", "env", "every task needs env_id"),
         ("tasks:", "task:", "Did you mean 'tasks'"),
@@ -66,6 +70,8 @@ def test_a_missing_file_an_unknown_split_and_no_episodes_are_refused(tmp_path):
         suite.seeds("tset")
     with pytest.raises(UserError, match="at least 1"):
         suite.seeds("test", 0)
+    with pytest.raises(UserError, match=r"Suite two: split 'train' holds 5 seeds, 6 episodes per task would share"):
+        suite.seeds("train", 6)
 
 
 def test_a_suite_can_be_made_of_others_which_keep_their_cameras_steps_and_seeds(tmp_path):

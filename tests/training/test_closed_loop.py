@@ -31,6 +31,6 @@ def test_a_suite_without_cameras_is_judged_without_films(tmp_path: Path) -> None
     suite = tmp_path / "blind.yaml"
     suite.write_text(
         f"name: blind\ndescription: no pictures\nenv_kwargs: {{cameras: []}}\nmax_env_steps: 5\nepisodes_per_task: 1\n"
-        f"first_seed: {{train: 0, test: 1}}\ntasks:\n  - {{env_id: {ENV!r}, group: easy}}\n"
+        f"first_seed: {{train: 0, validation: 4, test: 8}}\ntasks:\n  - {{env_id: {ENV!r}, group: easy}}\n"
     )
     assert ClosedLoopEvaluation(str(suite)).suite.name == "blind"

@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--suite", help="name in configs/suites, or a YAML file; without one only --data is judged (real robots)"
     )
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes a task (default: the suite's)")
-    parser.add_argument("--split", default="test", help="which seeds of the suite: test (default) or train")
+    parser.add_argument(
+        "--split", default="test", help="which seeds of the suite: test (default), validation to tune on, or train"
+    )
     parser.add_argument("--env-kwargs", metavar="YAML", help="other arguments of the environments: '{latency_ms: 100}'")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/evaluate-<policy>-<suite>")
     parser.add_argument("--seed", type=int, default=0, help="seed of the policy's own noise (default 0)")

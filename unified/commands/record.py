@@ -119,7 +119,6 @@ def make_plan(args: argparse.Namespace) -> Plan:
         env_kwargs["image_size"] = args.image_size
     noise = args.noise or ((0.0, 0.1, 0.2) if args.policy == "expert" else (0.0,))
     seed = suite.first_seed.get("train", 0) if args.seed is None else args.seed
-    kept = suite.first_seed.get("test")
     return Plan(
         env_ids=tuple(task.env_id for task in suite.tasks),
         rules=Rules(
@@ -134,7 +133,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         episodes=args.episodes,
         noise=noise,
         seed=seed,
-        stop_seed=kept if kept is not None and seed < kept else None,
+        stop_seed=min((start for start in suite.first_seed.values() if start > seed), default=None),
         keep_failures=args.keep_failures,
     )
 

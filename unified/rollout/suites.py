@@ -15,7 +15,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "env_kwargs": (dict, "a mapping such as {cameras: [corner2], image_size: 64}"),
     "max_env_steps": (int, "a positive number"),
     "episodes_per_task": (int, "a positive number"),
-    "first_seed": (dict, "a mapping such as {train: 0, test: 10000}"),
+    "first_seed": (dict, "a mapping such as {train: 0, validation: 5000, test: 10000}"),
     "include": (list, "a list of suites such as [screen, games]"),
 }
 
@@ -45,7 +45,8 @@ class Suite:
         env_kwargs: arguments of `gymnasium.make` for every environment (cameras, image_size).
         max_env_steps: env steps after which an episode counts as failed.
         episodes_per_task: how many seeds of every task by default.
-        first_seed: first environment seed of every split; the splits must not overlap.
+        first_seed: first environment seed of every split, whose range ends where the next one begins: `train` to
+            record, `validation` to choose between recipes, `test` to judge the chosen one.
         tasks: the environments, in the order of every table.
         parts: the suites that this one is made of, each run with its own cameras, steps and seeds; empty for a plain
             suite. Their names are the groups.
@@ -57,7 +58,7 @@ class Suite:
     env_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     max_env_steps: int = 250
     episodes_per_task: int = 20
-    first_seed: Mapping[str, int] = field(default_factory=lambda: {"train": 0, "test": 10_000})
+    first_seed: Mapping[str, int] = field(default_factory=lambda: {"train": 0, "validation": 5000, "test": 10_000})
     parts: tuple["Suite", ...] = ()
 
     @property
@@ -74,14 +75,21 @@ class Suite:
         """The environment seeds of a split.
 
         Raises:
-            UserError: if there is no such split or the number is not positive.
+            UserError: if there is no such split, or it does not hold so many seeds.
         """
         if split not in self.first_seed:
             raise unknown_name(f"split of suite {self.name}", split, self.first_seed)
         count = self.episodes_per_task if episodes_per_task is None else episodes_per_task
         if count < 1:
             raise UserError(f"The number of episodes per task must be at least 1, got {count}.")
-        return range(self.first_seed[split], self.first_seed[split] + count)
+        first = self.first_seed[split]
+        end = min((start for name, start in self.first_seed.items() if name != split and start >= first), default=None)
+        if end is not None and first + count > end:
+            raise UserError(
+                f"Suite {self.name}: split {split!r} holds {end - first} seeds, {count} episodes per task would share "
+                f"seeds with the next one (first_seed {dict(self.first_seed)})."
+            )
+        return range(first, first + count)
 
 
 def with_env_kwargs(suite: Suite, env_kwargs: Mapping[str, Any]) -> Suite:
@@ -180,15 +188,11 @@ def _check_tasks(suite: Suite, path: Path) -> None:
         if task.env_id in seen:
             raise UserError(f"{path}: {task.env_id} is listed twice.")
         seen.add(task.env_id)
-    if suite.parts:
-        return
-    starts = sorted(suite.first_seed.values())
-    for first, second in zip(starts, starts[1:], strict=False):
-        if second - first < suite.episodes_per_task:
-            raise UserError(
-                f"{path}: the splits share seeds: first_seed {dict(suite.first_seed)} is closer together than "
-                f"episodes_per_task ({suite.episodes_per_task})."
-            )
+    for split in () if suite.parts else suite.first_seed:
+        try:
+            suite.seeds(split)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
 
 
 def _folder() -> Path:

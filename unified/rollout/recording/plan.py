@@ -97,6 +97,11 @@ def check_plan(plan: Plan, workers: int) -> None:
         raise UserError(f"--episodes and --workers must be at least 1, got {plan.episodes} and {workers}.")
     if plan.seed < 0:
         raise UserError(f"--seed must be 0 or more, got {plan.seed}.")
+    if plan.stop_seed is not None and plan.seed + plan.episodes > plan.stop_seed:
+        raise UserError(
+            f"--episodes {plan.episodes} from seed {plan.seed} on would take seeds that are kept for judging, those "
+            f"from {plan.stop_seed} on; record fewer episodes or start at a smaller --seed."
+        )
     rules = plan.rules
     if len(set(plan.env_ids)) != len(plan.env_ids) or not plan.env_ids:
         raise UserError(f"Name at least one environment, each once; got {list(plan.env_ids)}.")

@@ -21,13 +21,12 @@ from unified.training.callbacks.dashboard import add_film
 class ClosedLoopEvaluation(pl.Callback):
     """Every so many steps, lets the averaged model act in a suite and logs `sim/success_rate` and one rate a task.
 
-    The seeds are neither those of the recordings nor those of `unified evaluate`. Training waits meanwhile.
+    The seeds are those of the suite's split `validation`. Training waits meanwhile.
 
     Args:
         suite: name or path, see configs/suites.
         every_n_steps: optimiser steps between evaluations.
         episodes_per_task: how many seeds of every task.
-        first_seed: of the environments.
         tasks: only these environment ids; default: all of the suite.
         num_workers: processes that step environments.
         n_action_steps: actions executed before the model is asked again.
@@ -40,7 +39,6 @@ class ClosedLoopEvaluation(pl.Callback):
         suite: str,
         every_n_steps: int = 1000,
         episodes_per_task: int = 4,
-        first_seed: int = 50_000,
         tasks: list[str] | None = None,
         num_workers: int = 2,
         n_action_steps: int = 4,
@@ -51,9 +49,8 @@ class ClosedLoopEvaluation(pl.Callback):
             least=1, every_n_steps=every_n_steps, episodes_per_task=episodes_per_task, num_workers=num_workers,
             n_action_steps=n_action_steps, num_steps=num_steps, prefix="ClosedLoopEvaluation.",
         )  # fmt: skip
-        check_numbers(least=0, first_seed=first_seed, prefix="ClosedLoopEvaluation.")
         self.suite = load_suite(suite)
-        self.every_n_steps, self.first_seed = every_n_steps, first_seed
+        self.every_n_steps = every_n_steps
         self.num_workers, self.n_action_steps, self.num_steps = num_workers, n_action_steps, num_steps
         for env_id in tasks or ():
             if env_id not in self.suite.groups:
@@ -61,7 +58,7 @@ class ClosedLoopEvaluation(pl.Callback):
         self._episodes: list[Episode] = []
         for part in self.suite.leaves:
             chosen = [task.env_id for task in part.tasks if tasks is None or task.env_id in tasks]
-            seeds = range(first_seed, first_seed + episodes_per_task)
+            seeds = part.seeds("validation", episodes_per_task)
             episodes = [Episode(env_id, seed, part.env_kwargs) for env_id in chosen for seed in seeds]
             can_film = film and part.env_kwargs.get("cameras")
             self._episodes += with_films(episodes, per_task=1) if can_film else episodes
