@@ -1,5 +1,6 @@
 """What the program and its pages tell people to type is typed: help examples, hints, snippets; in one folder."""
 
+import json
 import re
 import shlex
 from importlib import import_module
@@ -53,6 +54,27 @@ def test_every_example_hint_and_snippet_runs(
     assert not failures, "\n\n".join(failures)
     for code in snippets(repository / "README.md", "python"):
         exec(code, {})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # see sims.box2d.quiet_world
+def test_somebody_elses_environment_is_recorded_trained_on_and_judged_as_the_page_says(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By configuration alone."""
+    for module in ("Box2D", "pygame"):
+        pytest.importorskip(module)
+    monkeypatch.chdir(tmp_path)
+    page = repository / "docs" / "environments.md"
+    assert snippets(page, "yaml") == [(repository / "configs/suites/lunar-lander.yaml").read_text(encoding="utf-8")]
+    lines = [line for block in snippets(page, "sh") for line in block.splitlines()]
+    assert len(lines) == 3
+    for line in lines:
+        status, said = type_in(line, capsys)
+        assert status == 0, f"{line}\n{said[-1500:]}"
+    results = json.loads((tmp_path / "runs/evaluate-lander-model-lunar-lander/results.json").read_text())
+    assert results["episodes"][0]["env_id"] == "LunarLander-v3"
+    assert results["baselines"]["expert"]["summary"]["success_rate"] == 1
 
 
 def type_in(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -34,6 +34,7 @@ class EpisodeEnv(gymnasium.Env[Observation, np.ndarray]):
         task_name: short name of the scene within its family; a state can only be restored into the same one.
         task: the instruction in words; `task_description` is the same (the name LeRobot's evaluation asks for).
         control_dt: seconds per action.
+        sim_state_size: length of the state that `get_sim_state` gives; 0: it has none to give.
         main_views: the two views that show a world best; as cameras they are also called `main` and `second`, so that
             one model can be trained on worlds whose cameras have other names.
         noise_size: how many numbers disturb an action (see `perturbed`).
@@ -43,7 +44,8 @@ class EpisodeEnv(gymnasium.Env[Observation, np.ndarray]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 - Gymnasium declares it so
     embodiment: str
-    proprio_size: ClassVar[int]
+    proprio_size: int
+    proprio_bound: ClassVar[float] = 100.0  # in metres or radians it is far outside
     sim_state_size: int
     main_views: ClassVar[tuple[str, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()
@@ -78,7 +80,9 @@ class EpisodeEnv(gymnasium.Env[Observation, np.ndarray]):
         self.control_dt = control_dt
         self.render_pixels = True
         self.action_space = action_space
-        self.observation_space = _observation_space(self.cameras, self.image_size, self.proprio_size)
+        self.observation_space = _observation_space(
+            self.cameras, self.image_size, self.proprio_size, self.proprio_bound
+        )
         self._pictures: dict[str, np.ndarray] = {}
         self._elapsed = 0
         self._is_over = True
@@ -265,11 +269,13 @@ class EpisodeEnv(gymnasium.Env[Observation, np.ndarray]):
         return inside
 
 
-def _observation_space(cameras: Sequence[str], image_size: int, proprio_size: int) -> gymnasium.spaces.Dict:
-    """The space of DESIGN 3.3; proprio is in metres or radians, so 100 is far outside."""
+def _observation_space(
+    cameras: Sequence[str], image_size: int, proprio_size: int, bound: float
+) -> gymnasium.spaces.Dict:
+    """The space of DESIGN 3.3."""
     shape = (image_size, image_size, 3)
     pixels: dict[str, gymnasium.Space[Any]] = {
         camera: gymnasium.spaces.Box(0, 255, shape, np.uint8) for camera in cameras
     }
-    proprio = gymnasium.spaces.Box(-100.0, 100.0, (proprio_size,), np.float32)
+    proprio = gymnasium.spaces.Box(-bound, bound, (proprio_size,), np.float32)
     return gymnasium.spaces.Dict({"pixels": gymnasium.spaces.Dict(pixels), "agent_pos": proprio})

@@ -6,23 +6,20 @@ import gymnasium
 import numpy as np
 import pytest
 
+from tests.rollout.conforming import Conforming
 from unified.errors import UserError
 from unified.rollout.episodes import Decision, Episode, FilmRequest, Finished, PolicyNeeds
 from unified.rollout.rollout import run_episodes
 
 
-class CountingEnv(gymnasium.Env):
+class CountingEnv(Conforming):
     """Pictures and proprio show the env step they were made at; succeeds at step `seed`, pays its action."""
 
-    embodiment = "counter"
     task = "count to the seed"
-    action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
-    observation_space = gymnasium.spaces.Dict({})
-    control_dt = 0.1
 
     def __init__(self, cameras=("front",), image_size=4, end="success"):
-        self.cameras, self.image_size, self.end = cameras, image_size, end
-        self.render_pixels = True
+        super().__init__(cameras, image_size)
+        self.end = end
         self.drawn: list[int] = []
 
     def reset(self, *, seed=None, options=None) -> Any:
@@ -36,7 +33,7 @@ class CountingEnv(gymnasium.Env):
         pixels = dict.fromkeys(self.cameras, self.picture)
         return {"pixels": pixels, "agent_pos": np.array([self.count], np.float32)}
 
-    def render_frame(self, camera, size):
+    def render_frame(self, camera, size=None):
         return np.full((size, size, 3), self.count, np.uint8)
 
     def step(self, action) -> Any:

@@ -54,10 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--films", type=int, default=2, metavar="K", help="episodes to film, a task (default 2)")
     parser.add_argument(
         "--baselines",
-        default="expert,random",
         metavar="A,B",
         help="policies beside a checkpoint, on the same episodes: built-in ones and baselines that the suite's "
-        "environments offer (default expert,random; '' for none)",
+        "environments offer (default: expert, where there is one, and random; '' for none)",
     )
     model = parser.add_argument_group("checkpoints")
     model.add_argument("--num-steps", type=int, default=1, metavar="N", help="denoise steps (default 1)")
@@ -111,7 +110,8 @@ def _judge_suite(args: argparse.Namespace, stack: ExitStack) -> int:
             raise UserError(f"--{name} must be at least {least}, got {getattr(args, name)}.")
     configure_rendering()
     env_ids = [task.env_id for task in suite.tasks]
-    for name in _baselines(args):
+    beside = _baselines(args, suite)
+    for name in beside:
         check_builtin(name, env_ids)
     model = None if is_builtin(args.policy, env_ids) else _load(args)
     policies = [args.policy if model is None else _make_policy(model, part, args) for part in suite.leaves]
@@ -125,7 +125,7 @@ def _judge_suite(args: argparse.Namespace, stack: ExitStack) -> int:
     more |= {"env_kwargs": changes} if changes else {}
     baselines: dict[str, list[EpisodeResult]] = {}
     if model is not None:
-        for name in _baselines(args):
+        for name in beside:
             baselines[name] = _rollouts(episodes, [name] * len(policies), suite, args, None, name)
         more |= _model_extras(model, suite, episodes, recordings, args, folder)
     command = shlex.join(["unified", *sys.argv[1:]])
@@ -178,8 +178,18 @@ def _judge_recordings(args: argparse.Namespace, stack: ExitStack) -> int:
     return 0
 
 
-def _baselines(args: argparse.Namespace) -> list[str]:
-    return [name.strip() for name in args.baselines.split(",") if name.strip()]
+def _baselines(args: argparse.Namespace, suite: Suite) -> list[str]:
+    """Policies that run beside a checkpoint.
+
+    Raises:
+        UserError: if the expert shall run where there is none.
+    """
+    without = suite.without_expert
+    asked = ("random" if without else "expert,random") if args.baselines is None else args.baselines
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    if without and "expert" in (*names, args.policy):
+        raise UserError(f"{', '.join(without)}: there is no expert, the adapter names none; choose another policy.")
+    return names
 
 
 def _load(args: argparse.Namespace) -> "UnifiedModel":

@@ -16,9 +16,9 @@ from unified.errors import UserError
 from unified.judging.results import SCHEMA_VERSION, EpisodeResult, provenance, summarise
 from unified.model.spec import Embodiment
 from unified.report.video import write_mp4
+from unified.rollout.environments import make_env
 from unified.rollout.episodes import Episode, FilmRequest, Finished, describe_body
 from unified.rollout.rollout import Policy, run_episodes
-from unified.rollout.stage import make_env
 from unified.rollout.suites import Suite
 
 Pictures = UInt8[np.ndarray, " frame height width 3"]

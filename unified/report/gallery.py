@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from PIL import Image
 
@@ -15,6 +14,7 @@ from unified.judging.evaluation import suite_episodes, with_films
 from unified.judging.results import EpisodeResult
 from unified.report.html import render_page
 from unified.report.video import Film, Frame, caption, stack, write_mp4
+from unified.rollout.environments import make_env
 from unified.rollout.episodes import Finished
 from unified.rollout.rollout import run_episodes
 from unified.rollout.suites import Suite
@@ -108,14 +108,16 @@ def _exhibit(suite: Suite, results: Sequence[EpisodeResult], filmed: Finished) -
 
 def steps_per_second(env_id: str, env_kwargs: Mapping[str, Any]) -> float:
     """Env steps a second of one core's time under random actions, pictures included."""
-    env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs)
+    env = make_env(env_id, env_kwargs)
     try:
         env.action_space.seed(0)
         env.reset(seed=0)
         env.step(env.action_space.sample())  # the first picture makes the renderer
         started = time.process_time()
         for _ in range(TIMED_STEPS):
-            env.step(env.action_space.sample())
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            if terminated or truncated:
+                env.reset()
         return TIMED_STEPS / (time.process_time() - started)
     finally:
         env.close()

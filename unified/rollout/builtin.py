@@ -1,16 +1,14 @@
 """Policies that are decided beside the environment, by name: experts, random actions, what environments offer."""
 
-import importlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.envs.registration import load_env_creator
 from jaxtyping import Float
 
 from unified.errors import UserError, unknown_name
+from unified.rollout.environments import entry_class
 
 Acting = Callable[[dict[str, Any]], Float[np.ndarray, " action_dim"]]
 
@@ -22,21 +20,9 @@ def known_policies(env_ids: Iterable[str]) -> tuple[str, ...]:
 
     An environment offers what its class lists as `baselines` and makes in `make_baseline(name)`.
     """
-    offered = [_baselines(env_id) for env_id in dict.fromkeys(env_ids)]
+    offered = [getattr(entry_class(env_id), "baselines", ()) for env_id in dict.fromkeys(env_ids)]
     shared = [name for name in (offered[0] if offered else ()) if all(name in names for names in offered)]
     return (*BUILTIN_POLICIES, *shared)
-
-
-def _baselines(env_id: str) -> tuple[str, ...]:
-    module, _, name = env_id.rpartition(":")
-    try:
-        if module:
-            importlib.import_module(module)
-        entry: Any = gymnasium.registry[name].entry_point
-        entry = load_env_creator(entry) if isinstance(entry, str) else entry
-    except (ImportError, KeyError):
-        return ()  # `gymnasium.make` will say it, with the nearest name
-    return tuple(getattr(entry, "baselines", ()))
 
 
 def is_builtin(name: str, env_ids: Iterable[str]) -> bool:
@@ -82,7 +68,10 @@ def make_builtin(name: str, env: Any, rng: np.random.Generator, demonstrates: bo
             return env.make_expert(rng if demonstrates else None)
         return env.make_play(rng) if name == "play" else env.make_baseline(name)
     except NotImplementedError as error:
-        raise UserError(f"{env.spec.id if env.spec else env} has no policy {name!r}.") from error
+        others = ", ".join(other for other in BUILTIN_POLICIES if other != name)
+        raise UserError(
+            f"{env.spec.id if env.spec else env} has no policy {name!r}; choose another ({others}, a checkpoint)."
+        ) from error
 
 
 def label(path: str) -> str:

@@ -17,11 +17,11 @@ from unified.data.lerobot3.writer import EpisodeWriter, read_provenance
 from unified.errors import DataError, UserError
 from unified.model.spec import ACTION, PROPRIO, Embodiment
 from unified.rollout.builtin import is_builtin
+from unified.rollout.environments import make_env
 from unified.rollout.episodes import Description, Episode, Finished
 from unified.rollout.recording.plan import Plan, check_plan
 from unified.rollout.recording.recorder import describe
 from unified.rollout.rollout import LATER, Policy, perform
-from unified.rollout.stage import make_env
 
 _BLOCK = 5  # episodes of one task in a row: an environment is built once for them, yet a short recording has all tasks
 _ACTION_STEPS = 4  # that a checkpoint executes before it looks again, if it predicts so many

@@ -18,8 +18,9 @@ import numpy as np
 from unified.errors import UserError
 from unified.judging.results import EpisodeResult
 from unified.rollout.builtin import check_builtin
+from unified.rollout.environments import MakeEnv, make_env
 from unified.rollout.episodes import ActionChunk, Decision, Episode, Finished, Free, PolicyNeeds
-from unified.rollout.stage import Failure, Group, MakeEnv, make_env, next_event, run_group
+from unified.rollout.stage import Failure, Group, next_event, run_group
 from unified.rollout.workers import Worker, start_workers
 
 LATER = "later"  # there may be an episode when another one is over

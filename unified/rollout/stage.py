@@ -6,17 +6,17 @@ Runs in worker processes (`workers` starts them): torch is not imported here.
 import math
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium
 import numpy as np
 from jaxtyping import UInt8
 
 from unified.errors import UserError
 from unified.judging.results import EpisodeResult
 from unified.rollout.builtin import make_builtin
+from unified.rollout.environments import Env, MakeEnv, make_env
 from unified.rollout.episodes import (
     ActionChunk,
     Decision,
@@ -28,23 +28,8 @@ from unified.rollout.episodes import (
 )
 from unified.rollout.recording.recorder import Recorder, acting_rng
 
-Env = gymnasium.Env[Any, Any]
-MakeEnv = Callable[[str, Mapping[str, Any]], Env]
 Group = Generator[Free | list[Decision] | Finished, Any]
 _KEPT_ENVS = 8  # in a process; MT50's environments would take gigabytes if all were kept
-
-
-def make_env(env_id: str, kwargs: Mapping[str, Any]) -> Env:
-    """An environment that a package registers.
-
-    Raises:
-        UserError: if there is none, or it does not take these arguments.
-    """
-    try:
-        return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
-    except (ValueError, TypeError, gymnasium.error.Error, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{env_id} cannot be made with {dict(kwargs)}: {reason}") from error
 
 
 def run_group(needs: PolicyNeeds, max_env_steps: int | None, num_envs: int, make_env: MakeEnv = make_env) -> Group:

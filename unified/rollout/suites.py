@@ -8,11 +8,13 @@ from typing import Any, TypedDict
 
 from unified.errors import UserError, unknown_name
 from unified.model.plain import conform, parse_yaml, read_yaml
+from unified.rollout.environments import ADAPTERS
 
 _KINDS: dict[str, tuple[type, str]] = {
     "name": (str, "a text"),
     "description": (str, "a text"),
     "env_kwargs": (dict, "a mapping such as {cameras: [corner2], image_size: 64}"),
+    "adapter": (dict, "a mapping such as {task: ..., success: info.success} (docs/environments.md)"),
     "max_env_steps": (int, "a positive number"),
     "episodes_per_task": (int, "a positive number"),
     "first_seed": (dict, "a mapping such as {train: 0, validation: 5000, test: 10000}"),
@@ -25,7 +27,7 @@ class _Fields(TypedDict, total=False):
     env_kwargs: dict[str, Any]
 
 
-_OF_PARTS = ("tasks", "env_kwargs", "max_env_steps", "first_seed")
+_OF_PARTS = ("tasks", "env_kwargs", "adapter", "max_env_steps", "first_seed")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Suite:
 
     Attributes:
         name, description: how people call it and what it is for.
-        env_kwargs: arguments of `gymnasium.make` for every environment (cameras, image_size).
+        env_kwargs: arguments for every environment (cameras, image_size); by environment id, in `adapters`, what a file
+            says in `adapter` of all its environments and of each.
         max_env_steps: env steps after which an episode counts as failed.
         episodes_per_task: how many seeds of every task by default.
         first_seed: first environment seed of every split, whose range ends where the next one begins: `train` to
@@ -70,6 +73,12 @@ class Suite:
     def groups(self) -> dict[str, str]:
         """Group of every environment."""
         return {task.env_id: task.group for task in self.tasks}
+
+    @property
+    def without_expert(self) -> list[str]:
+        """Environments whose adapter names no expert."""
+        adapters = [item for part in self.leaves for item in part.env_kwargs.get(ADAPTERS, {}).items()]
+        return [env_id for env_id, options in adapters if "expert" not in options]
 
     def seeds(self, split: str, episodes_per_task: int | None = None) -> range:
         """The environment seeds of a split.
@@ -134,7 +143,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
 def _parse(values: object, path: Path) -> Suite:
     if not isinstance(values, Mapping):
         raise UserError(f"{path} must hold keys such as name and tasks, got {type(values).__name__}.")
-    allowed = {item.name for item in dataclasses.fields(Suite)} - {"parts"} | {"include"}
+    allowed = {item.name for item in dataclasses.fields(Suite)} - {"parts"} | {"include", "adapter"}
     for key in values:
         if key not in allowed:
             raise UserError(f"{path}: {unknown_name('key', str(key), allowed)}")
@@ -152,7 +161,26 @@ def _parse(values: object, path: Path) -> Suite:
 
 def _plain(values: Mapping[str, Any], path: Path) -> Suite:
     tasks = tuple(_parse_task(item, path) for item in values["tasks"])
-    return Suite(**{"name": path.stem, **values, "tasks": tasks})
+    own = {name: value for name, value in values.items() if name != "adapter"}
+    suite = Suite(**{"name": path.stem, **own, "tasks": tasks})
+    adapters = _adapters(values, path)
+    if not adapters:
+        return suite
+    # Whether it lasted to its last step is seen in the environment.
+    env_kwargs = {"max_env_steps": suite.max_env_steps, **suite.env_kwargs, ADAPTERS: adapters}
+    return dataclasses.replace(suite, env_kwargs=env_kwargs)
+
+
+def _adapters(values: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    """By environment: what the file says of all, and over it what it says of this one."""
+    items = [item for item in values["tasks"] if isinstance(item, Mapping)]
+    own = {str(item["env_id"]): item["adapter"] for item in items if "adapter" in item}
+    for env_id, options in own.items():
+        if not isinstance(options, Mapping):
+            raise UserError(f"{path}: adapter of {env_id} must be {_KINDS['adapter'][1]}, got {options!r}.")
+    if "adapter" in values:
+        own = {_parse_task(item, path).env_id: {} for item in values["tasks"]} | own
+    return {env_id: {**values.get("adapter", {}), **options} for env_id, options in own.items()}
 
 
 def _compose(values: Mapping[str, Any], path: Path) -> Suite:
@@ -177,8 +205,8 @@ def _compose(values: Mapping[str, Any], path: Path) -> Suite:
 def _parse_task(item: object, path: Path) -> SuiteTask:
     if isinstance(item, str):
         return SuiteTask(item)
-    if not isinstance(item, Mapping) or "env_id" not in item or set(item) - {"env_id", "group"}:
-        raise UserError(f"{path}: every task needs env_id and may have group, got {item!r}.")
+    if not isinstance(item, Mapping) or "env_id" not in item or set(item) - {"env_id", "group", "adapter"}:
+        raise UserError(f"{path}: every task needs env_id and may have group and adapter, got {item!r}.")
     return SuiteTask(str(item["env_id"]), str(item.get("group", "all")))
 
 

@@ -83,8 +83,10 @@ def find_environments(env_ids: Sequence[str]) -> None:
         # A worker knows ours only by their full id, though this process may have imported them.
         if found is None or (not module and str(found.entry_point).startswith(f"{ours}.")):
             importlib.import_module(ours)
-            known = [key for key, spec in gymnasium.registry.items() if str(spec.entry_point).startswith(f"{ours}.")]
-            raise unknown_name("environment", env_id, [f"{ours}:{key}" for key in known])
+            entries = {key: str(spec.entry_point) for key, spec in gymnasium.registry.items()}
+            known = [f"{ours}:{key}" for key, entry in entries.items() if entry.startswith(f"{ours}.")]
+            theirs = [key for key, entry in entries.items() if entry.startswith("gymnasium.")]
+            raise unknown_name("environment", env_id, [*known, *([] if module else theirs)])
 
 
 def check_plan(plan: Plan, workers: int) -> None:

@@ -39,7 +39,7 @@ class Recorder:
     def before(self, seen: Observations, chosen: Action) -> Action:
         """Note a state and what was chosen in it; returns what is executed."""
         env, rules = self._env, self._recording.rules
-        truth = {"sim_state": env.get_sim_state(), **env.measurements()}
+        truth = _truth(env)
         label: Any = getattr(self._acting, "advice", chosen)
         if self._expert is not None:
             shown = self._clipped(self._expert(seen))
@@ -85,8 +85,13 @@ def describe(env: Any, env_id: str) -> Description:
         "expert_action": ("float32", action),
         "next.reward": ("float32", 1),
         "next.success": ("bool", 1),
-        "observation.sim_state": ("float64", len(env.get_sim_state())),
     }
-    vectors |= {f"observation.{name}": (str(value.dtype), len(value)) for name, value in env.measurements().items()}
+    vectors |= {f"observation.{name}": (str(value.dtype), len(value)) for name, value in _truth(env).items()}
     features |= {key: {"dtype": kind, "shape": (n,), "names": None} for key, (kind, n) in vectors.items()}
     return Description(env_id, round(1 / env.control_dt), env.embodiment, features, dict(env.versions))
+
+
+def _truth(env: Any) -> dict[str, np.ndarray]:
+    """What is kept beside the observation: the simulator's state, if it can be had, and what is measured."""
+    state = {"sim_state": env.get_sim_state()} if env.sim_state_size else {}
+    return {**state, **env.measurements()}

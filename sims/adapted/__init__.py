@@ -1,0 +1,1 @@
+"""Any Gymnasium environment behind the interface of all environments here, as a suite's YAML describes it."""
