@@ -9,30 +9,27 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from decoders.actions import EmbodimentLinear, Normalizer
+from decoders.frames import patchify
 from decoders.keypoints import SHRINK, Keypoints, trunk
-from decoders.pixels import patchify
+from decoders.vectors import EmbodimentLinear, Normalizer
 from unified.data.stats import FARTHEST
 from unified.errors import UserError, check_numbers
-from unified.model.batch import PROPRIO, Observation
-from unified.model.sequence import Segment, grid_coordinates
-from unified.model.spec import DataSpec
+from unified.model.network.sequence import Segment, grid_coordinates
+from unified.model.spec import PROPRIO, DataSpec
 
 
 class ObservationEncoder(nn.Module):
-    """Observed frames to a grid of tokens each, proprio to one token per observed step.
+    """A moment's pictures to a grid of tokens each and feature points, its proprio to one token.
 
     Args:
         dim: width of a token.
-        spec: cameras, image size, bodies and observed steps.
+        spec: cameras, image size and bodies.
         patch_size: pixels along the side of the square that becomes one token, a power of two.
         width: channels of the first convolution; doubled with every halving of the picture.
         channels: 3 for RGB.
         keypoints: number of feature points that each picture gives, each a token, and one of all their places
             (`decoders.keypoints`); 0: none.
         first_stride: of the convolutions before them, 2 or 4 (`decoders.keypoints.trunk`).
-        proprio_history: proprio of every observed step; False only of the last, for a policy that would otherwise
-            read off its own last action and repeat it ("copycat", de Haan et al. 2019).
         is_blind: show the same network nothing but grey, which tells what a policy owes to its eyes.
     """
 
@@ -45,7 +42,6 @@ class ObservationEncoder(nn.Module):
         channels: int = 3,
         keypoints: int = 0,
         first_stride: int = 2,
-        proprio_history: bool = True,
         is_blind: bool = False,
     ):
         super().__init__()
@@ -54,7 +50,7 @@ class ObservationEncoder(nn.Module):
         height, image_width = spec.image_size
         if height % patch_size or image_width % patch_size:
             raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{image_width}.")
-        self.spec, self.proprio_history, self.is_blind = spec, proprio_history, is_blind
+        self.spec, self.is_blind = spec, is_blind
         self.grid = (height // patch_size, image_width // patch_size)
         if keypoints and patch_size < SHRINK:
             raise UserError(f"keypoints need a patch_size of at least {SHRINK}, got {patch_size}.")
@@ -67,41 +63,39 @@ class ObservationEncoder(nn.Module):
         self.proprio_linear = EmbodimentLinear(len(bodies), spec.proprio_dim, dim)
 
     def segments(self) -> tuple[Segment, ...]:
-        """Pictures camera by camera, observed step by observed step, feature points likewise, then proprio tokens."""
-        steps, cameras = self.spec.n_obs_steps, len(self.spec.cameras)
-        times = [float((step + 1 - steps) * self.spec.obs_stride) for step in range(steps)]
-        rows, columns = self.grid
-        kinds = torch.arange(cameras).repeat_interleave(steps * rows * columns)
-        images = Segment("images", grid_coordinates(times, rows, columns).repeat(cameras, 1), kinds, by_camera=True)
-        shown = times if self.proprio_history else times[-1:]
-        proprio = Segment("proprio", grid_coordinates(shown, 1, 1), torch.zeros(len(shown), dtype=torch.long))
+        """Of one moment: pictures camera by camera, feature points likewise, then proprio."""
+        cameras, (rows, columns) = len(self.spec.cameras), self.grid
+        kinds = torch.arange(cameras).repeat_interleave(rows * columns)
+        images = Segment("images", grid_coordinates(rows, columns).repeat(cameras, 1), kinds, "video", by_camera=True)
+        proprio = Segment("proprio", grid_coordinates(1, 1), torch.zeros(1, dtype=torch.long), "proprio")
         if self.keypoints is None:
             return images, proprio
         tokens = self.keypoints.number + 1
-        points = grid_coordinates(times, 1, 1).repeat_interleave(tokens, 0).repeat(cameras, 1)
-        kinds = torch.arange(cameras).repeat_interleave(steps * tokens)
-        return images, Segment("keypoints", points, kinds, by_camera=True), proprio
+        points = grid_coordinates(1, 1).repeat(tokens * cameras, 1)
+        kinds = torch.arange(cameras).repeat_interleave(tokens)
+        return images, Segment("keypoints", points, kinds, "video", by_camera=True), proprio
 
-    def forward(self, observation: Observation) -> dict[str, Tensor]:
-        """Tokens by segment name, and "now": the last observed step's picture tokens (batch camera token dim)."""
-        images = observation.images
-        pictures = images.flatten(0, 2)
+    def forward(
+        self,
+        images: Float[Tensor, " row camera channel height width"],
+        proprio: Float[Tensor, " row proprio_dim"],
+        embodiment: Int[Tensor, " row"],
+    ) -> dict[str, Float[Tensor, " row token dim"]]:
+        """Tokens of moments by segment."""
+        pictures, cameras = images.flatten(0, 1), images.shape[1]
         if self.is_blind:  # one grey picture stands for all
             fine = self.trunk(torch.zeros_like(pictures[:1])).expand(len(pictures), -1, -1, -1)
         else:
             fine = self.trunk(pictures)
-        features = self.stem(fine)
-        tokens = features.flatten(2).transpose(1, 2).reshape(*images.shape[:3], -1, features.shape[1])
-        shown = observation.proprio if self.proprio_history else observation.proprio[:, -1:]
-        proprio = self.normalizer.normalize(shown, observation.embodiment).clamp(-FARTHEST, FARTHEST)
-        points = {}
-        if self.keypoints is not None:
-            points["keypoints"] = self.keypoints(fine).unflatten(0, images.shape[:3]).flatten(1, 3)
-        return points | {
-            "images": tokens.flatten(1, 3),
-            "proprio": self.proprio_linear(proprio, observation.embodiment),
-            "now": tokens[:, :, -1],
+        tokens = self.stem(fine).flatten(2).transpose(1, 2)
+        measured = self.normalizer.normalize(proprio[:, None], embodiment).clamp(-FARTHEST, FARTHEST)
+        parts = {
+            "images": tokens.unflatten(0, (-1, cameras)).flatten(1, 2),
+            "proprio": self.proprio_linear(measured, embodiment),
         }
+        if self.keypoints is not None:
+            parts["keypoints"] = self.keypoints(fine).unflatten(0, (-1, cameras)).flatten(1, 2)
+        return parts
 
     def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> None:
         """Normalise proprio with these statistics of the data from now on."""

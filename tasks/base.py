@@ -14,7 +14,7 @@ from tasks.mixing import interleave, move_play, passes_of, shares_of
 from unified.errors import UserError, check_numbers, unknown_name
 from unified.model.batch import Batch
 from unified.model.config import ModelConfig
-from unified.model.history import History
+from unified.model.stored.history import History
 from unified.model.model import UnifiedModel
 from unified.model.queries import Query, get_query
 from unified.model.spec import DataSpec

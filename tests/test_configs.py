@@ -10,7 +10,7 @@ import yaml
 
 from tests.data.recordings import record
 from tests.decoders.test_codec import make_pretrained
-from unified.model.backbone import UViT
+from unified.model.network.backbone import UViT
 from unified.training.cli import main
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

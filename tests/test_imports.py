@@ -38,7 +38,7 @@ SHARED = {
         "decoders.keypoints",
         "decoders.pretrained",
         "decoders.observation",
-        "decoders.timeline.frames",
+        "decoders.frames",
     },
     "tasks": {"tasks.augmentation", "tasks.base", "tasks.metrics", "tasks.mixing"},
 }

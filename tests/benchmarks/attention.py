@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.attention [--heads 3] [--channels 64] [--batch-size 64]
 
-The reason for the branch in `unified.model.backbone.attend`.
+The reason for the branch in `unified.model.network.backbone.attend`.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.benchmarks.model import alternate
-from unified.model.backbone import attend
+from unified.model.network.backbone import attend
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from unified.data.heldout import choose_windows, open_dataset, pick_window
 from unified.errors import UserError
 from unified.judging.evaluation import new_evaluation, suite_episodes, with_films
 from unified.judging.results import read_results
-from unified.model.history import History
+from unified.model.stored.history import History
 from unified.model.spec import DataSpec
 from unified.report.video import read_video
 from unified.rollout.episodes import Episode

@@ -13,7 +13,7 @@ from unified.data.heldout import open_dataset
 from unified.data.module import WindowDataModule
 from unified.data.source import Source
 from unified.errors import UserError
-from unified.model.history import History
+from unified.model.stored.history import History
 
 LENGTHS = (7, 12, 9, 8, 6, 10, 11, 5)
 

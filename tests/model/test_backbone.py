@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unified.errors import UserError
-from unified.model.backbone import UViT, attend
+from unified.model.network.backbone import UViT, attend
 
 
 def published_uvit(weights: dict[str, Tensor], tokens: Tensor, depth: int, num_heads: int) -> Tensor:
@@ -129,7 +129,7 @@ def test_impossible_shapes_are_refused(depth: int, num_heads: int, word: str) ->
 
 COMPILED = """
 import torch
-from unified.model.backbone import UViT
+from unified.model.network.backbone import UViT
 torch.manual_seed(0)
 backbone = UViT(32, 3, 2, num_registers=2).eval()
 tokens, times, groups = torch.randn(2, 6, 32), torch.rand(2, 2), torch.tensor([0, 0, 0, 1, 1, 1])

@@ -11,7 +11,7 @@ import yaml
 
 from tests.worlds import random_batch, small_config, small_spec
 from unified.errors import UserError
-from unified.model import checkpoint
+from unified.model.stored import checkpoint
 from unified.model.model import UnifiedModel
 
 STATS = {

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unified.model import diffusion
+from unified.model.network import diffusion
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10**6))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tests.worlds import LinearGaussianWorld, linear_gaussian_world
-from unified.model import diffusion
+from unified.model.network import diffusion
 from unified.model.batch import Batch, Observation
 from unified.model.config import ClassSpec, ModelConfig
 from unified.model.model import UnifiedModel

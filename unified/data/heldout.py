@@ -16,7 +16,7 @@ from unified.data.table import read_numbers
 from unified.data.windows import WindowDataset, WindowSource
 from unified.errors import UserError
 from unified.model.batch import Batch
-from unified.model.history import (
+from unified.model.stored.history import (
     NEW,
     TRAINED,
     Fingerprints,

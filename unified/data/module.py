@@ -18,7 +18,7 @@ from unified.data.stats import Stats, describe_stats, embodiment_stats
 from unified.data.windows import BatchReader, WindowDataset, Windows, WindowSampler, WindowSource
 from unified.errors import UserError, check_numbers
 from unified.model.batch import Batch
-from unified.model.history import TRAINED, Fingerprints, SourceHistory, check_not_changed, join_sources, judged, status
+from unified.model.stored.history import TRAINED, Fingerprints, SourceHistory, check_not_changed, join_sources, judged, status
 from unified.model.plain import conform
 from unified.model.spec import DataSpec, Embodiment
 

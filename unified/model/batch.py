@@ -1,74 +1,98 @@
-"""What crosses from the data to the model: one frozen dataclass, shapes in its annotations."""
+"""What crosses from the data to the model: a window, as one frozen dataclass, shapes in its annotations."""
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unified.model.spec import ACTION as ACTION
-from unified.model.spec import EXPERT_ACTION as EXPERT_ACTION
-from unified.model.spec import IMAGES as IMAGES
-from unified.model.spec import PROPRIO as PROPRIO
-from unified.model.spec import SIM_STATE as SIM_STATE
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What the model is told: frames up to now, the body's own measurements, the task in words.
-
-    Attributes:
-        images: RGB in [-1, 1]; the last obs_step is now.
-        proprio: in the data's own units, zero-padded to the widest embodiment.
-        embodiment: index into `DataSpec.embodiments`.
-        task: the instruction in words, one string a sample.
-        camera_is_pad: True where a camera slot holds no picture for this sample; None if every slot is filled.
-    """
-
-    images: Float[Tensor, " batch camera obs_step channel height width"]
-    proprio: Float[Tensor, " batch obs_step proprio_dim"]
-    embodiment: Int[Tensor, " batch"]
-    task: tuple[str, ...]
-    camera_is_pad: Bool[Tensor, " batch camera"] | None = None
-
-    def __len__(self) -> int:
-        return self.images.shape[0]
+from unified.errors import UserError
 
 
 @dataclass(frozen=True)
 class Batch:
-    """An observation and what followed it. Masks are named for what True means; None masks mean "nowhere".
+    """Moments, some env steps apart, and what was done between them. Masks are named for what True means.
+
+    Columns of the data set are kept by name, in the data's own units, zero-padded to the widest embodiment.
 
     Attributes:
-        video: the future frames, RGB in [-1, 1].
-        action: the executed commands, zero-padded to the widest embodiment, in the data's own units.
-        expert_action: what an expert would have done; the target of the `policy` query. None: same as `action`.
+        images: RGB in [-1, 1] of every moment.
+        at: columns at the moments, such as "observation.state".
+        between: columns of every env step between two moments, such as "action", the commands executed.
+        ahead: columns of the env steps from every moment on, such as the expert's "action", to be imitated.
+        embodiment: index into `DataSpec.embodiments`.
+        task: the instruction in words, one string a sample.
+        stride: env steps from one moment to the next; None: the spec's `frame_stride`.
+        camera_is_pad: True where a camera slot holds no picture for this sample; None: nowhere.
+        moment_is_pad: True past the end of the episode; None: nowhere.
+        ahead_is_pad: likewise, for every env step ahead; None: nowhere.
         is_demonstration: False for play, from which no policy should be learned; None: all are demonstrations.
-        video_is_pad, action_is_pad: True past the end of the episode.
     """
 
-    observation: Observation
-    video: Float[Tensor, " batch camera frame channel height width"] | None = None
-    action: Float[Tensor, " batch action_horizon action_dim"] | None = None
-    expert_action: Float[Tensor, " batch action_horizon action_dim"] | None = None
+    images: Float[Tensor, " batch moment camera channel height width"]
+    at: Mapping[str, Float[Tensor, " batch moment _"]]
+    embodiment: Int[Tensor, " batch"]
+    task: tuple[str, ...]
+    between: Mapping[str, Float[Tensor, " batch step env_step _"]] = field(default_factory=dict)
+    ahead: Mapping[str, Float[Tensor, " batch moment action_horizon _"]] = field(default_factory=dict)
+    stride: Int[Tensor, " batch"] | None = None
+    camera_is_pad: Bool[Tensor, " batch camera"] | None = None
+    moment_is_pad: Bool[Tensor, " batch moment"] | None = None
+    ahead_is_pad: Bool[Tensor, " batch moment action_horizon"] | None = None
     is_demonstration: Bool[Tensor, " batch"] | None = None
-    video_is_pad: Bool[Tensor, " batch frame"] | None = None
-    action_is_pad: Bool[Tensor, " batch action_horizon"] | None = None
 
     def __len__(self) -> int:
-        return len(self.observation)
+        return self.images.shape[0]
+
+    @property
+    def num_moments(self) -> int:
+        """How many moments are shown."""
+        return self.images.shape[1]
+
+    def column(self, where: str, name: str) -> Tensor:
+        """A column of `at`, `between` or `ahead`.
+
+        Raises:
+            UserError: if the batch lacks it.
+        """
+        columns: Mapping[str, Tensor] = getattr(self, where)
+        if name not in columns:
+            raise UserError(f"This query needs the column {name!r} ({where} the moments), and the batch has none.")
+        return columns[name]
 
     def to(self, *args: object, **kwargs: object) -> "Batch":
         """Move every tensor; the arguments are those of `Tensor.to`. Lightning calls this."""
-        return _map(self, lambda tensor: tensor.to(*args, **kwargs))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return self._map(lambda tensor: tensor.to(*args, **kwargs))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     def select(self, rows: Int[Tensor, " row"]) -> "Batch":
         """The batch made of these rows, in this order."""
-        picked = _map(self, lambda tensor: tensor[rows])
-        task = tuple(self.observation.task[row] for row in rows.tolist())
-        return dataclasses.replace(picked, observation=dataclasses.replace(picked.observation, task=task))
+        task = tuple(self.task[row] for row in rows.tolist())
+        return dataclasses.replace(self._map(lambda tensor: tensor[rows]), task=task)
+
+    def window(self, first: int, last: int) -> "Batch":
+        """The moments from `first` to `last` (included), and what was done between them."""
+        moments, steps = slice(first, last + 1), slice(first, last)
+        return dataclasses.replace(
+            self,
+            images=self.images[:, moments],
+            at={name: value[:, moments] for name, value in self.at.items()},
+            between={name: value[:, steps] for name, value in self.between.items()},
+            ahead={name: value[:, moments] for name, value in self.ahead.items()},
+            moment_is_pad=None if self.moment_is_pad is None else self.moment_is_pad[:, moments],
+            ahead_is_pad=None if self.ahead_is_pad is None else self.ahead_is_pad[:, moments],
+        )
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        def apply(value: object) -> object:
+            if isinstance(value, Tensor):
+                return function(value)
+            if isinstance(value, Mapping):
+                return {name: function(tensor) for name, tensor in value.items()}
+            return value
+
+        return dataclasses.replace(self, **{f.name: apply(getattr(self, f.name)) for f in dataclasses.fields(self)})
 
 
 def images_to_float(images: Tensor) -> Tensor:
@@ -79,17 +103,3 @@ def images_to_float(images: Tensor) -> Tensor:
 def images_to_uint8(images: Tensor) -> Tensor:
     """Float pixels in [-1, 1] to uint8 in [0, 255]; values outside are clipped."""
     return images.float().add(1).mul(255 / 2).round().clamp(0, 255).to(torch.uint8)
-
-
-def _map(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
-    def apply(value: object) -> object:
-        if isinstance(value, Tensor):
-            return function(value)
-        if isinstance(value, Observation):
-            return _replace(value)
-        return value
-
-    def _replace(part: Batch | Observation) -> Batch | Observation:
-        return dataclasses.replace(part, **{f.name: apply(getattr(part, f.name)) for f in dataclasses.fields(part)})
-
-    return _replace(batch)  # pyright: ignore[reportReturnType]

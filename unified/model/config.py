@@ -36,12 +36,14 @@ class ModelConfig:
         dim: width of the backbone, a multiple of `num_heads`.
         depth: number of transformer blocks, odd (half of them, one in the middle, the other half).
         num_heads: attention heads; 64 channels a head is fastest on CPUs and GPUs alike.
-        num_registers: learned tokens that belong to no stream (UWM ablation: 8 registers .88, none .81).
+        num_registers: learned tokens beside the instruction's (UWM ablation: 8 registers .88, none .81).
         observation: what turns pictures and proprio into tokens.
         text: what turns instructions into tokens.
         decoders: one per stream, by the stream's name.
         text_dropout: share of training samples whose instruction is withheld, so that guidance works.
-        time_shift: above 1, more training and denoise steps near noise (SD3's shift of the diffusion time).
+        time_shifts: by stream; above 1, more training and denoise steps near noise (SD3's shift of the diffusion time).
+        history_noise: in half of the windows, the pictures of each moment are up to this noisy, as a share of their
+            range, and the model is told how much; what it imagines is never quite right either.
         gradient_checkpointing: recompute blocks in the backward pass; a third slower, memory for one block only.
         compile: run the backbone through `torch.compile`.
     """
@@ -54,12 +56,17 @@ class ModelConfig:
     text: ClassSpec = ClassSpec("decoders.observation.TextEncoder")
     decoders: dict[str, ClassSpec] = field(
         default_factory=lambda: {
+            "plan": ClassSpec("decoders.actions.PlanDecoder"),
             "action": ClassSpec("decoders.actions.ActionDecoder"),
             "video": ClassSpec("decoders.pixels.PixelDecoder"),
+            "proprio": ClassSpec("decoders.proprio.ProprioDecoder"),
         }
     )
     text_dropout: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    time_shift: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    time_shifts: dict[str, Annotated[float, Meta(gt=0, le=1e6)]] = field(
+        default_factory=lambda: {"plan": 10.0, "action": 10.0, "video": 3.0}
+    )
+    history_noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
     gradient_checkpointing: bool = False
     compile: bool = False
 

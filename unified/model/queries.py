@@ -1,41 +1,76 @@
-"""The questions one model answers: which streams are given, which are wanted. All others are left out."""
+"""The questions one model answers: what is given, what is wanted, what is left out, and from which moments."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
-from unified.errors import unknown_name
+from unified.errors import UserError, unknown_name
+
+NEXT = "next"
+"""In `given` or `wanted`: every stream of the next moment that a model has: all that an environment returns."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A question to the model. The observation and the task text are always given.
+    """A question about the step from one moment, the present, to the next. The instruction is always given.
 
     Attributes:
         name: what users call it.
-        given: streams that are known (clean).
+        given: streams that are known of this step: "action", the commands executed in it, or streams of the next
+            moment, such as "video".
         wanted: streams to be generated.
-        imitates: the action asked for is the expert's, learned from demonstrations only, rather than the executed one.
+        history: how many moments before the present are seen; None: as many as there are.
+        past_actions: the commands executed between the moments seen are seen too.
+        observed: streams seen of the moments; None: all.
+        share: share of the training rows that are asked this; see `tasks.mixing`.
     """
 
     name: str
-    given: tuple[str, ...]
-    wanted: tuple[str, ...]
-    imitates: bool = False
+    given: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    history: int | None = None
+    past_actions: bool = True
+    observed: tuple[str, ...] | None = None
+    share: float = 1.0
 
-    @cached_property
-    def streams(self) -> tuple[str, ...]:
-        """The streams that take part, given ones first."""
-        return self.given + self.wanted
+    def __post_init__(self) -> None:
+        if not self.wanted:
+            raise UserError(f"queries.{self.name}.wanted must name at least one stream.")
+        both = set(self.given) & set(self.wanted)
+        if both:
+            raise UserError(f"queries.{self.name}: {', '.join(sorted(both))} cannot be both given and wanted.")
+        if self.history is not None and self.history < 0:
+            raise UserError(f"queries.{self.name}.history must be 0 (the present alone) or more, got {self.history}.")
+        if not 0 < self.share <= 1:
+            raise UserError(
+                f"queries.{self.name}.share is a share of the rows, above 0 and at most 1, got {self.share}."
+            )
+
+    @classmethod
+    def from_dict(cls, name: str, values: Mapping[str, Any]) -> "Query":
+        """From YAML: a query of that name as in `QUERIES`, with these attributes changed, or one of its own.
+
+        Raises:
+            UserError: for an attribute that does not exist.
+        """
+        known = [field.name for field in fields(cls) if field.name != "name"]
+        for key in values:
+            if key not in known:
+                raise unknown_name(f"attribute of queries.{name}", key, known)
+        start = {key: getattr(QUERIES[name], key) for key in known} if name in QUERIES else {}
+        tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(name, **{**start, **tuples})
 
 
 QUERIES = {
     query.name: query
     for query in (
-        Query("policy", given=(), wanted=("action",), imitates=True),
-        Query("world_model", given=("action",), wanted=("video",)),
-        Query("inverse_dynamics", given=("video",), wanted=("action",)),
-        Query("video", given=(), wanted=("video",)),
-        Query("joint", given=(), wanted=("video", "action")),
+        # The past's own commands tell a policy what it will do next better than any picture; it learns to copy them.
+        Query("policy", wanted=("plan",), history=0, past_actions=False),
+        Query("world_model", given=("action",), wanted=(NEXT,)),
+        Query("inverse_dynamics", given=(NEXT,), wanted=("action",), history=1, past_actions=False),
+        Query("video", wanted=(NEXT,)),
+        Query("joint", wanted=("action", NEXT)),
     )
 }
 

@@ -44,19 +44,16 @@ class DataSpec:
         embodiments: the bodies, in the order of `Batch.embodiment` indices.
         cameras: camera slots of a batch, in order; an embodiment without one has that slot masked.
         image_size: height and width in pixels of every frame.
-        n_obs_steps: observed frames up to now, `obs_stride` env steps apart.
-        num_frames: future frames in a window, `frame_stride` env steps apart; the first is `frame_stride` ahead;
-            0 if the model imagines none.
-        action_horizon: actions predicted together, the first is the one to execute now.
+        num_moments: moments of a window, `frame_stride` env steps apart; 1 for a policy that imagines nothing.
+        frame_stride: env steps from one moment to the next; a source may have its own, at most this.
+        action_horizon: actions of a plan, the first is the one to execute now; may be longer than `frame_stride`.
     """
 
     embodiments: tuple[Embodiment, ...]
     cameras: tuple[str, ...]
     image_size: tuple[Count, Count]
-    n_obs_steps: Count = 1
-    obs_stride: Count = 1
-    num_frames: Annotated[int, Meta(ge=0, le=1 << 20)] = 1
-    frame_stride: Count = 8
+    num_moments: Count = 5
+    frame_stride: Count = 4
     action_horizon: Count = 8
 
     @property

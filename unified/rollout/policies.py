@@ -12,9 +12,9 @@ from torch import Tensor
 
 from unified.errors import UserError
 from unified.model.batch import Batch, Observation, images_to_float, images_to_uint8
-from unified.model.checkpoint import load_weights
+from unified.model.stored.checkpoint import load_weights
 from unified.model.config import ModelConfig
-from unified.model.history import History
+from unified.model.stored.history import History
 from unified.model.model import UnifiedModel
 from unified.model.queries import QUERIES
 from unified.model.spec import DataSpec

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unified.atomic import atomic_path
 from unified.errors import UserError
-from unified.model.checkpoint import check_archive
+from unified.model.stored.checkpoint import check_archive
 
 FOLDER = "checkpoints"
 ARCHITECTURE_KEYS = ("network", "spec")

@@ -10,40 +10,40 @@ from torch import Tensor
 from unified.errors import UserError
 from unified.model.config import ClassSpec
 from unified.model.spec import ACTION, PROPRIO, Embodiment
-from unified.model.timeline.backbone import UViT
-from unified.model.timeline.batch import Batch
-from unified.model.timeline.config import TimelineConfig
-from unified.model.timeline.model import Draws, Shown, TimelineModel
-from unified.model.timeline.queries import QUERIES, Query
-from unified.model.timeline.sequence import MOMENT
-from unified.model.timeline.spec import TimelineSpec
-from unified.model.timeline.stream import Present
+from unified.model.network.backbone import UViT
+from unified.model.batch import Batch
+from unified.model.config import ModelConfig
+from unified.model.model import Draws, Shown, UnifiedModel
+from unified.model.queries import QUERIES, Query
+from unified.model.network.sequence import MOMENT
+from unified.model.spec import DataSpec
+from unified.model.stream import Present
 
 MOMENTS, ROWS = 4, 5
 
 
-def a_model() -> TimelineModel:
+def a_model() -> UnifiedModel:
     """Two bodies of unlike rates and cameras; weights large enough that every path counts."""
     torch.manual_seed(0)
     arm, car = Embodiment("arm", 4, 7, ("a",), 0.0125), Embodiment("car", 2, 3, ("a", "b"), 0.1)
-    spec = TimelineSpec((arm, car), ("a", "b"), (16, 16), num_moments=MOMENTS)
-    config = TimelineConfig(
+    spec = DataSpec((arm, car), ("a", "b"), (16, 16), num_moments=MOMENTS)
+    config = ModelConfig(
         dim=32,
         depth=3,
         num_heads=2,
         num_registers=2,
         observation=ClassSpec(
-            "decoders.timeline.observation.MomentEncoder", {"patch_size": 8, "width": 8, "keypoints": 4}
+            "decoders.observation.ObservationEncoder", {"patch_size": 8, "width": 8, "keypoints": 4}
         ),
         text=ClassSpec("decoders.observation.TextEncoder", {"num_buckets": 64, "word_dim": 16}),
         decoders={
-            "plan": ClassSpec("decoders.timeline.actions.PlanDecoder", {"actions_per_token": 4}),
-            "action": ClassSpec("decoders.timeline.actions.ActionDecoder"),
-            "video": ClassSpec("decoders.timeline.pixels.PixelDecoder", {"patch_size": 8, "copy_gate": True}),
-            "proprio": ClassSpec("decoders.timeline.proprio.ProprioDecoder"),
+            "plan": ClassSpec("decoders.actions.PlanDecoder", {"actions_per_token": 4}),
+            "action": ClassSpec("decoders.actions.ActionDecoder"),
+            "video": ClassSpec("decoders.pixels.PixelDecoder", {"patch_size": 8, "copy_gate": True}),
+            "proprio": ClassSpec("decoders.proprio.ProprioDecoder"),
         },
     )
-    model = TimelineModel(config, spec)
+    model = UnifiedModel(config, spec)
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -68,12 +68,12 @@ def a_batch(seed: int = 1, moments: int = MOMENTS) -> Batch:
     )
 
 
-def pure_noise(model: TimelineModel, seed: int = 0) -> Draws:
+def pure_noise(model: UnifiedModel, seed: int = 0) -> Draws:
     draws = model.draw([(seed, row) for row in range(ROWS)])
     return dataclasses.replace(draws, t={name: torch.ones_like(t) for name, t in draws.t.items()})
 
 
-def predictions(model: TimelineModel, batch: Batch, query: Query, draws: Draws) -> dict[str, Tensor]:
+def predictions(model: UnifiedModel, batch: Batch, query: Query, draws: Draws) -> dict[str, Tensor]:
     """What one training pass predicts, by stream: (batch element *event)."""
     made: dict[str, Tensor] = {}
 
@@ -103,7 +103,7 @@ def known_at(batch: Batch, now: int, query: Query) -> Batch:
     return dataclasses.replace(known, between={ACTION: batch.between[ACTION][:, :steps]} if steps else {})
 
 
-def as_velocity(model: TimelineModel, name: str, prediction: Tensor, noise: Tensor) -> Tensor:
+def as_velocity(model: UnifiedModel, name: str, prediction: Tensor, noise: Tensor) -> Tensor:
     return prediction if model.decoder(name).predicts == "velocity" else noise - prediction
 
 
@@ -244,7 +244,7 @@ def within(kept: list[Shown], now: int, window: int, anchor: int) -> list[Shown]
     return [item for item in kept if item.part.moment < anchor or item.part.moment > now - window]
 
 
-def recomputed(model: TimelineModel, long: Batch, now: int, window: int, anchor: int) -> list[Shown]:
+def recomputed(model: UnifiedModel, long: Batch, now: int, window: int, anchor: int) -> list[Shown]:
     """The same moments and commands, computed together and not one after the other."""
     whole = dataclasses.replace(long.window(0, now), between={ACTION: long.between[ACTION][:, : now + 1]})
     return within(model.remember(whole), now, window, anchor)

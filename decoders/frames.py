@@ -1,4 +1,4 @@
-"""What decoders of video share: a grid of patches for every camera."""
+"""What decoders of video share: frames as patches, a grid for every camera."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -7,12 +7,31 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from decoders.pixels import patchify, unpatchify
 from unified.errors import UserError
-from unified.model.timeline.batch import Batch
-from unified.model.timeline.sequence import Segment, grid_coordinates
-from unified.model.timeline.spec import TimelineSpec
-from unified.model.timeline.stream import NEXT_MOMENT
+from unified.model.batch import Batch
+from unified.model.network.sequence import Segment, grid_coordinates
+from unified.model.spec import DataSpec
+from unified.model.stream import NEXT_MOMENT
+
+
+def patchify(
+    frames: Float[Tensor, " *batch channel height width"], patch_size: int
+) -> Float[Tensor, " *batch token feature"]:
+    """Frames to rows of patches, top left first; `unpatchify` is the exact inverse."""
+    *batch, channels, height, width = frames.shape
+    rows, columns = height // patch_size, width // patch_size
+    blocks = frames.reshape(*batch, channels, rows, patch_size, columns, patch_size)
+    return blocks.movedim((-4, -2), (-5, -4)).reshape(*batch, rows * columns, channels * patch_size**2)
+
+
+def unpatchify(
+    patches: Float[Tensor, " *batch token feature"], patch_size: int, height: int, width: int
+) -> Float[Tensor, " *batch channel height width"]:
+    """Rows of patches back to frames of this size."""
+    *batch, _, features = patches.shape
+    rows, columns, channels = height // patch_size, width // patch_size, features // patch_size**2
+    blocks = patches.reshape(*batch, rows, columns, channels, patch_size, patch_size)
+    return blocks.movedim((-5, -4), (-4, -2)).reshape(*batch, channels, height, width)
 
 
 class FrameDecoder(nn.Module):
@@ -33,7 +52,7 @@ class FrameDecoder(nn.Module):
     def __init__(
         self,
         dim: int,
-        spec: TimelineSpec,
+        spec: DataSpec,
         channels: int,
         size: tuple[int, int],
         patch_size: int,

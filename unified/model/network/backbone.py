@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from unified.errors import UserError
-from unified.model.backbone import TimeEmbedding, attend, initialise
 
 KeysValues = tuple[Float[Tensor, " batch head _ channel"], Float[Tensor, " batch head _ channel"]]
 """What one block offers to attend to; keys are not rotated yet, so they stay right when the window moves on."""
@@ -91,6 +90,25 @@ class Attention(nn.Module):
         return vectors.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
+def attend(
+    query: Float[Tensor, " batch head token channel"],
+    key: Float[Tensor, " batch head source channel"],
+    value: Float[Tensor, " batch head source channel"],
+    mask: Bool[Tensor, " #batch 1 #token source"] | None = None,
+) -> Float[Tensor, " batch head token channel"]:
+    """Scaled dot-product attention; mask is True where a token may be attended to.
+
+    On CPUs the plain products are used: PyTorch's fused kernel has a backward pass there that takes several times
+    as long as two matrix products (tests/benchmarks/attention.py).
+    """
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    weights = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-2, -1)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, float("-inf"))
+    return weights.softmax(dim=-1).to(value.dtype) @ value
+
+
 class Block(nn.Module):
     """Pre-norm transformer block; with `skip`, it first merges an earlier block's output in (concatenate, project)."""
 
@@ -123,6 +141,26 @@ class Block(nn.Module):
             tokens, normed = tokens[:, -num_asked:], normed[:, -num_asked:]
         tokens = tokens + self.attention(normed, offered, mask, rotation)
         return tokens + self.mlp(self.norm2(tokens)), own
+
+
+class TimeEmbedding(nn.Module):
+    """Diffusion times in [0, 1] to vectors: sinusoids, then two linear layers."""
+
+    NUM_FEATURES = 256
+    frequencies: Float[Tensor, " frequency"]
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(self.NUM_FEATURES, dim), nn.SiLU(), nn.Linear(dim, dim))
+        half = self.NUM_FEATURES // 2
+        self.register_buffer(
+            "frequencies", 1000 * torch.exp(-math.log(1e4) * torch.arange(half) / half), persistent=False
+        )
+
+    def forward(self, t: Float[Tensor, " *shape"]) -> Float[Tensor, " *shape dim"]:
+        angles = t[..., None].float() * self.frequencies
+        features = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.mlp(features.to(next(self.mlp.parameters()).dtype))
 
 
 class UViT(nn.Module):
@@ -213,3 +251,11 @@ class UViT(nn.Module):
             if index < len(self.in_blocks):
                 skips.append(tokens)
         return tokens, offered
+
+
+def initialise(module: nn.Module) -> None:
+    """Small random weights, no offsets."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if isinstance(module.bias, nn.Parameter):
+            nn.init.zeros_(module.bias)

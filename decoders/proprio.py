@@ -7,12 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from decoders.actions import EmbodimentLinear, Normalizer
-from unified.model.spec import PROPRIO
-from unified.model.timeline.batch import Batch
-from unified.model.timeline.sequence import Segment, grid_coordinates
-from unified.model.timeline.spec import TimelineSpec
-from unified.model.timeline.stream import NEXT_MOMENT, Present
+from decoders.vectors import EmbodimentLinear, Normalizer
+from unified.model.batch import Batch
+from unified.model.network.sequence import Segment, grid_coordinates
+from unified.model.spec import PROPRIO, DataSpec
+from unified.model.stream import NEXT_MOMENT, Present
 
 
 class ProprioDecoder(nn.Module):
@@ -27,7 +26,7 @@ class ProprioDecoder(nn.Module):
     predicts = "clean"
     columns: ClassVar = {"at": (PROPRIO,)}
 
-    def __init__(self, dim: int, spec: TimelineSpec):
+    def __init__(self, dim: int, spec: DataSpec):
         super().__init__()
         bodies = spec.embodiments
         self.spec = spec

@@ -26,9 +26,9 @@ from torch import Tensor
 from unified.atomic import atomic_path
 from unified.errors import UserError, unreadable
 from unified.model.config import ModelConfig
-from unified.model.history import History
 from unified.model.plain import conform, read_json, read_yaml
 from unified.model.spec import DataSpec
+from unified.model.stored.history import History
 
 if TYPE_CHECKING:
     import unified.model.model

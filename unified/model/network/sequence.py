@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from unified.model.timeline.queries import Query
+from unified.model.queries import Query
 
 INSTRUCTION, MOMENT, COMMANDS, ASKED = range(4)
 
@@ -153,7 +153,7 @@ class PositionEmbedding(nn.Module):
 
     Fourier features of the coordinates through a learned linear map, so that other resolutions and horizons than
     the trained ones have sensible positions, plus a learned vector for each kind of token of each segment in each role.
-    When its moment is, the backbone is told apart (`unified.model.timeline.backbone.Moments`).
+    When its moment is, the backbone is told apart (`unified.model.network.backbone.Moments`).
     """
 
     NUM_FREQUENCIES = 16

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unified.model.timeline.batch import Batch
-from unified.model.timeline.sequence import Segment
+from unified.model.batch import Batch
+from unified.model.network.sequence import Segment
 
 NEXT_MOMENT, STEP, PLAN = "next", "step", "plan"
 """Where a stream's elements lie: at the end of each step, within each step, or from each moment on."""

@@ -1,1 +1,0 @@
-"""Streams of the timeline model, one kind of data a file."""
