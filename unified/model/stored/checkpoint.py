@@ -132,8 +132,8 @@ def default_card(model: "unified.model.model.UnifiedModel") -> str:
             "# World-action model",
             "",
             f"{millions:.1f} M parameters; streams: {', '.join(model.decoders)}; bodies: {bodies}.",
-            f"Sees {spec.n_obs_steps} frame(s) of {spec.image_size[0]}x{spec.image_size[1]} pixels; predicts "
-            f"{spec.action_horizon} actions and {spec.num_frames} frame(s), {spec.frame_stride} env steps apart.",
+            f"Moments of {spec.image_size[0]}x{spec.image_size[1]} pixels, {spec.frame_stride} env steps apart, "
+            f"{spec.num_moments} to a window; plans of {spec.action_horizon} actions.",
             "",
             "```python",
             "from unified.model.model import UnifiedModel",

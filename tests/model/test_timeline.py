@@ -8,15 +8,14 @@ import torch
 from torch import Tensor
 
 from unified.errors import UserError
-from unified.model.config import ClassSpec
-from unified.model.spec import ACTION, PROPRIO, Embodiment
-from unified.model.network.backbone import UViT
+from unified.model.answers import Shown
 from unified.model.batch import Batch
-from unified.model.config import ModelConfig
-from unified.model.model import Draws, Shown, UnifiedModel
-from unified.model.queries import QUERIES, Query
+from unified.model.config import ClassSpec, ModelConfig
+from unified.model.model import Draws, UnifiedModel
+from unified.model.network.backbone import UViT
 from unified.model.network.sequence import MOMENT
-from unified.model.spec import DataSpec
+from unified.model.queries import QUERIES, Query
+from unified.model.spec import ACTION, PROPRIO, DataSpec, Embodiment
 from unified.model.stream import Present
 
 MOMENTS, ROWS = 4, 5
@@ -32,9 +31,7 @@ def a_model() -> UnifiedModel:
         depth=3,
         num_heads=2,
         num_registers=2,
-        observation=ClassSpec(
-            "decoders.observation.ObservationEncoder", {"patch_size": 8, "width": 8, "keypoints": 4}
-        ),
+        observation=ClassSpec("decoders.observation.ObservationEncoder", {"patch_size": 8, "width": 8, "keypoints": 4}),
         text=ClassSpec("decoders.observation.TextEncoder", {"num_buckets": 64, "word_dim": 16}),
         decoders={
             "plan": ClassSpec("decoders.actions.PlanDecoder", {"actions_per_token": 4}),
