@@ -5,26 +5,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unified.model.batch import Batch, Observation
+from unified.model.batch import Batch
 from unified.model.config import ClassSpec, ModelConfig
-from unified.model.spec import DataSpec, Embodiment
+from unified.model.model import UnifiedModel
+from unified.model.spec import ACTION, PROPRIO, DataSpec, Embodiment
 
 
 def small_spec(**changes: object) -> DataSpec:
-    """One body, one camera, 16-pixel frames."""
+    """One body, one camera, 16-pixel pictures; three moments, two env steps apart, and plans of four."""
     values = {
         "embodiments": (Embodiment("arm", 4, 3, ("front",), 0.1),),
         "cameras": ("front",),
         "image_size": (16, 16),
-        "num_frames": 2,
-        "frame_stride": 4,
+        "num_moments": 3,
+        "frame_stride": 2,
         "action_horizon": 4,
     }
     return DataSpec(**{**values, **changes})
 
 
+def mixed_spec(**changes: object) -> DataSpec:
+    """Two bodies of unlike actions, cameras and rates."""
+    bodies = (Embodiment("arm", 4, 3, ("front",), 0.1), Embodiment("car", 2, 1, ("front", "rear"), 0.05))
+    return small_spec(**{"embodiments": bodies, "cameras": ("front", "rear"), **changes})
+
+
 def small_config(**changes: object) -> ModelConfig:
-    """Two heads, three blocks, patches of 8 pixels."""
+    """Two heads, three blocks, patches of 8 pixels, every stream."""
     values = {
         "dim": 32,
         "depth": 3,
@@ -33,31 +40,43 @@ def small_config(**changes: object) -> ModelConfig:
         "observation": ClassSpec("decoders.observation.ObservationEncoder", {"patch_size": 8, "width": 8}),
         "text": ClassSpec("decoders.observation.TextEncoder", {"num_buckets": 64, "word_dim": 16}),
         "decoders": {
+            "plan": ClassSpec("decoders.actions.PlanDecoder"),
             "action": ClassSpec("decoders.actions.ActionDecoder"),
             "video": ClassSpec("decoders.pixels.PixelDecoder", {"patch_size": 8}),
+            "proprio": ClassSpec("decoders.proprio.ProprioDecoder"),
         },
     }
     return ModelConfig(**{**values, **changes})
 
 
-def random_batch(spec: DataSpec, size: int = 3, seed: int = 0, channels: int = 3) -> Batch:
-    """A batch of noise with everything in it."""
+def small_model(config: ModelConfig | None = None, spec: DataSpec | None = None, seed: int = 0) -> UnifiedModel:
+    """A model with weights so large that whatever it sees changes its answers."""
+    torch.manual_seed(seed)
+    model = UnifiedModel(config or small_config(), spec or small_spec())
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval()
+
+
+def random_batch(spec: DataSpec, size: int = 3, seed: int = 0, moments: int | None = None, channels: int = 3) -> Batch:
+    """Windows of noise with everything in them, as the data module would make them."""
     generator = torch.Generator().manual_seed(seed)
+    moments = spec.num_moments if moments is None else moments
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator) * 2 - 1
+        return torch.rand((size, *shape), generator=generator) * 2 - 1
 
-    cameras = len(spec.cameras)
-    observation = Observation(
-        images=uniform(size, cameras, spec.n_obs_steps, channels, *spec.image_size),
-        proprio=uniform(size, spec.n_obs_steps, spec.proprio_dim),
-        embodiment=torch.randint(len(spec.embodiments), (size,), generator=generator),
-        task=tuple(f"task number {index % 2}" for index in range(size)),
-    )
+    embodiment = torch.randint(len(spec.embodiments), (size,), generator=generator)
+    has = torch.tensor([[camera in body.cameras for camera in spec.cameras] for body in spec.embodiments])[embodiment]
     return Batch(
-        observation=observation,
-        video=uniform(size, cameras, spec.num_frames, channels, *spec.image_size),
-        action=uniform(size, spec.action_horizon, spec.action_dim),
+        images=uniform(moments, len(spec.cameras), channels, *spec.image_size),
+        at={PROPRIO: uniform(moments, spec.proprio_dim)},
+        between={ACTION: uniform(moments - 1, spec.frame_stride, spec.action_dim)},
+        ahead={ACTION: uniform(moments, spec.action_horizon, spec.action_dim)},
+        embodiment=embodiment,
+        task=tuple(f"task number {index % 2}" for index in range(size)),
+        camera_is_pad=None if bool(has.all()) else ~has,
     )
 
 
