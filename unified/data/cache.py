@@ -27,8 +27,9 @@ from unified.data.frames import camera_frames, resize
 from unified.data.source import Episode, Recording
 from unified.data.table import read_numbers
 from unified.errors import DataError
+from unified.model.spec import ACTION, PROPRIO
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 _MANIFEST = "manifest.json"
 _OWN_NAME = re.compile(r"\.?[0-9a-f]{16}-[0-9a-f]{16}(\.\w{8})?")
 
@@ -38,7 +39,7 @@ class Cache:
 
     Attributes:
         images: camera name to uint8 (row, height, width, 3).
-        proprio, action, expert_action: float32 (row, size); expert_action is None where nothing was recorded.
+        columns: float32 (row, size) by our names, see `unified.data.source.Recording.sizes`.
         episode_index: the data set's number of each episode.
         bounds: episode number i covers rows bounds[i] to bounds[i + 1].
         task: for every row the position in `tasks`.
@@ -50,9 +51,7 @@ class Cache:
         self.tasks: tuple[str, ...] = tuple(manifest["tasks"])
         self._maps = {name: _map_file(folder / file) for name, file in manifest["cameras"].items()}
         self.images: dict[str, np.ndarray] = {name: array for name, (_, array) in self._maps.items()}
-        self.proprio = self._map("proprio.npy")
-        self.action = self._map("action.npy")
-        self.expert_action = self._map("expert_action.npy") if (folder / "expert_action.npy").is_file() else None
+        self.columns: dict[str, np.ndarray] = {name: self._map(file) for name, file in manifest["columns"].items()}
         self.task = self._map("task.npy")
         self.bounds: np.ndarray = np.load(folder / "bounds.npy")
         self.episode_index: np.ndarray = np.load(folder / "episode_index.npy")
@@ -67,7 +66,7 @@ class Cache:
     def fingerprints(self, origins: Sequence[str]) -> list[tuple[str, ...]]:
         """What its episodes are known by; `origins` are the recording's, of every episode of the data set."""
         known = [origins[int(index)] for index in self.episode_index]
-        return episode_fingerprints(self.action, self.proprio, self.bounds, known)
+        return episode_fingerprints(self.columns[ACTION], self.columns[PROPRIO], self.bounds, known)
 
     def __reduce__(self) -> tuple[type["Cache"], tuple[Path]]:
         return Cache, (self.folder,)
@@ -131,8 +130,8 @@ def _base_folder(root: Path) -> Path:
 
 
 def _key(recording: Recording, image_size: tuple[int, int], content: str) -> str:
-    source = recording.source
-    asked = [CACHE_VERSION, content, image_size, list(recording.cameras), source.episodes, source.rename]
+    episodes, rename = recording.source.episodes, recording.source.rename
+    asked = [CACHE_VERSION, content, image_size, list(recording.cameras), episodes, rename, recording.sizes]
     return f"{content[:16]}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
 
 
@@ -184,15 +183,13 @@ def _build(recording: Recording, image_size: tuple[int, int], folder: Path) -> N
     if not episodes:
         raise DataError(f"{recording.root} holds no episodes.")
     numbers = read_numbers(recording, episodes)
+    columns = {name: f"column{number}.npy" for number, name in enumerate(numbers.columns)}
     arrays = {
-        "proprio": numbers.proprio,
-        "action": numbers.action,
+        **{columns[name].removesuffix(".npy"): values for name, values in numbers.columns.items()},
         "task": numbers.task,
         "bounds": numbers.bounds,
         "episode_index": np.array([episode.index for episode in episodes], dtype=np.int64),
     }
-    if numbers.expert_action is not None:
-        arrays["expert_action"] = numbers.expert_action
     cameras = {name: f"images{number}.npy" for number, name in enumerate(recording.cameras)}
     with atomic_path(folder, replaces_folder=True) as temporary:
         temporary.mkdir()
@@ -209,6 +206,7 @@ def _build(recording: Recording, image_size: tuple[int, int], folder: Path) -> N
             "hash": content_hash(temporary, files, temporary / "checked.json"),
             "source": str(recording.root),
             "cameras": cameras,
+            "columns": columns,
             "tasks": numbers.tasks,
         }
         for file in files:

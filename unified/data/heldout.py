@@ -16,6 +16,7 @@ from unified.data.table import read_numbers
 from unified.data.windows import WindowDataset, WindowSource
 from unified.errors import UserError
 from unified.model.batch import Batch
+from unified.model.spec import DataSpec, Embodiment
 from unified.model.stored.history import (
     NEW,
     TRAINED,
@@ -25,7 +26,6 @@ from unified.model.stored.history import (
     judged,
     status,
 )
-from unified.model.spec import DataSpec, Embodiment
 
 
 @dataclass(frozen=True)

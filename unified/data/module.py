@@ -18,9 +18,17 @@ from unified.data.stats import Stats, describe_stats, embodiment_stats
 from unified.data.windows import BatchReader, WindowDataset, Windows, WindowSampler, WindowSource
 from unified.errors import UserError, check_numbers
 from unified.model.batch import Batch
-from unified.model.stored.history import TRAINED, Fingerprints, SourceHistory, check_not_changed, join_sources, judged, status
 from unified.model.plain import conform
-from unified.model.spec import DataSpec, Embodiment
+from unified.model.spec import ACTION, EXPERT_ACTION, PROPRIO, DataSpec, Embodiment
+from unified.model.stored.history import (
+    TRAINED,
+    Fingerprints,
+    SourceHistory,
+    check_not_changed,
+    join_sources,
+    judged,
+    status,
+)
 
 _TRAIN, _VALIDATION = 0, 1
 
@@ -113,9 +121,11 @@ class WindowDataModule(pl.LightningDataModule):
     Args:
         sources: the data sets; each is a block with `root` and options, see `Source`.
         image_size: height and width in pixels of every frame; one number for squares. Other sizes are scaled to it.
-        n_obs_steps: observed frames, `obs_stride` env steps apart.
-        num_frames: future frames, `frame_stride` env steps apart; 0 spares a policy that imagines none their cost.
-        action_horizon: actions of a window.
+        num_moments: moments of a window, `frame_stride` env steps apart; 1 spares a policy that imagines nothing the
+            cost of others.
+        action_horizon: actions of a plan.
+        columns: what is read of the data sets beside pictures, actions and states, such as `next.reward`, for streams
+            that need it.
         batch_size: of all processes together.
         num_workers: processes that read ahead; reading is fast enough for most models without any.
         holdout: share of every source's episodes kept for validation, whole ones. One that is trained on in another
@@ -132,11 +142,10 @@ class WindowDataModule(pl.LightningDataModule):
         self,
         sources: list[Source],
         image_size: int | tuple[int, int] = 64,
-        n_obs_steps: int = 1,
-        obs_stride: int = 1,
-        num_frames: int = 1,
-        frame_stride: int = 8,
+        num_moments: int = 5,
+        frame_stride: int = 4,
         action_horizon: int = 8,
+        columns: Sequence[str] = (),
         batch_size: int = 64,
         num_workers: int = 0,
         holdout: float = 0.1,
@@ -149,15 +158,14 @@ class WindowDataModule(pl.LightningDataModule):
             prefix="data.",
             least=1,
             image_size=min(image_size) if isinstance(image_size, Sequence) else image_size,
-            n_obs_steps=n_obs_steps,
-            obs_stride=obs_stride,
+            num_moments=num_moments,
             frame_stride=frame_stride,
             action_horizon=action_horizon,
             batch_size=batch_size,
             val_batches=val_batches,
             steps_per_epoch=steps_per_epoch,
         )
-        check_numbers(prefix="data.", least=0, num_frames=num_frames, num_workers=num_workers, seed=seed)
+        check_numbers(prefix="data.", least=0, num_workers=num_workers, seed=seed)
         check_numbers(prefix="data.", least=0, below=1, holdout=holdout)
         if not sources:
             raise UserError(
@@ -166,16 +174,17 @@ class WindowDataModule(pl.LightningDataModule):
         self.batch_size, self.num_workers, self.holdout, self.seed = batch_size, num_workers, holdout, seed
         self.steps_per_epoch, self.val_batches = steps_per_epoch, val_batches
         self.roots = [source.root for source in sources]
-        self._recordings = [open_recording(source) for source in sources]
+        self._recordings = [open_recording(source, columns) for source in sources]
         self.spec = _make_spec(
             self._recordings,
             image_size=(image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1]),
-            n_obs_steps=n_obs_steps,
-            obs_stride=obs_stride,
-            num_frames=num_frames,
+            num_moments=num_moments,
             frame_stride=frame_stride,
             action_horizon=action_horizon,
         )
+        for name in columns:
+            if not self.spec.width(name):
+                raise UserError(f"data.columns: no data set of data.sources has a column {name!r}.")
         self.train_windows: WindowDataset | None = None
         self.val_windows: WindowDataset | None = None
         self.stats: Stats = {}
@@ -201,7 +210,7 @@ class WindowDataModule(pl.LightningDataModule):
             for number, is_held in enumerate(self._is_held)
             for part in self._balanced(number, self._source(number, ~is_held))
         ]
-        self.stats = embodiment_stats([(s.embodiment, s.cache.action, s.cache.proprio, s.frames) for s in train])
+        self.stats = embodiment_stats([(part.embodiment, _normalised(part.cache), part.frames) for part in train])
         self.train_windows = WindowDataset(train, self.spec)
         self.history = join_sources(self._histories())
         self._validate_on(self._is_held)
@@ -345,27 +354,42 @@ class WindowDataModule(pl.LightningDataModule):
         return progress.processed  # pyright: ignore[reportAttributeAccessIssue] -- a _ProcessedTracker at run time
 
 
+def _normalised(cache: Cache) -> dict[str, np.ndarray]:
+    """The columns that have statistics of their own; an expert's action is normalised as what is executed."""
+    return {name: values for name, values in cache.columns.items() if name != EXPERT_ACTION}
+
+
 def _make_spec(recordings: Sequence[Recording], **windows: Any) -> DataSpec:
     """One entry for every body, cameras in the order of the sources.
 
     Raises:
-        UserError: if sources that claim the same body differ in sizes or rate.
+        UserError: if sources that claim the same body differ in sizes or rate, or a source's stride is too long.
     """
     bodies: dict[str, Embodiment] = {}
     for recording in recordings:
-        cameras = tuple(recording.cameras)
-        body = Embodiment(recording.embodiment, recording.action_dim, recording.proprio_dim, cameras, 1 / recording.fps)
+        body = _body(recording)
         other = bodies.get(body.name, body)
-        for what in ("action_dim", "proprio_dim", "control_dt"):
+        for what in ("action_dim", "proprio_dim", "control_dt", "columns"):
             if getattr(body, what) != getattr(other, what):
                 raise UserError(
-                    f"{recording.root} has {what} {getattr(body, what):g}, but another source of embodiment "
-                    f"{body.name!r} has {getattr(other, what):g}. Give one of them another name with `embodiment:`."
+                    f"{recording.root} has {what} {getattr(body, what)}, but another source of embodiment "
+                    f"{body.name!r} has {getattr(other, what)}. Give one of them another name with `embodiment:`."
                 )
-        every = tuple(dict.fromkeys(other.cameras + cameras))
-        bodies[body.name] = Embodiment(body.name, body.action_dim, body.proprio_dim, every, body.control_dt)
+        every = tuple(dict.fromkeys(other.cameras + body.cameras))
+        bodies[body.name] = dataclasses.replace(body, cameras=every)
+        if (recording.source.frame_stride or 1) > windows["frame_stride"]:
+            raise UserError(
+                f"frame_stride of {recording.root} is {recording.source.frame_stride}, more than data.frame_stride "
+                f"({windows['frame_stride']}); that one is the longest of all sources."
+            )
     slots = tuple(dict.fromkeys(camera for body in bodies.values() for camera in body.cameras))
     return DataSpec(embodiments=tuple(bodies.values()), cameras=slots, **windows)
+
+
+def _body(recording: Recording) -> Embodiment:
+    columns = {name: n for name, n in recording.sizes.items() if name not in (ACTION, PROPRIO, EXPERT_ACTION)}
+    sizes = (recording.sizes[ACTION], recording.sizes[PROPRIO])
+    return Embodiment(recording.embodiment, *sizes, tuple(recording.cameras), 1 / recording.fps, columns)
 
 
 def _is_held(episodes: Sequence[int], holdout: float, seed: int) -> np.ndarray:

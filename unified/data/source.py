@@ -81,8 +81,8 @@ class Recording:
     Attributes:
         cameras: camera name to feature key, in the order of use.
         columns: our name of every feature to the data set's.
-        action_dim, proprio_dim: sizes of `action` and `observation.state`.
-        has_expert: whether there is an `expert_action` beside the executed one.
+        sizes: numbers a row of every column that is read: `action`, `observation.state`, `expert_action` where it was
+            recorded, and whatever else was asked for.
         environments: of each episode of the folder, if the source asks to balance them.
         recorded_as: what the folder itself calls the body; `embodiment` is what the source calls it.
         origins: environment, seed, policy and noise of each episode that `unified record` made, else "".
@@ -94,9 +94,7 @@ class Recording:
     fps: float
     cameras: dict[str, str]
     columns: dict[str, str]
-    action_dim: int
-    proprio_dim: int
-    has_expert: bool
+    sizes: dict[str, int]
     embodiment: str
     is_demonstration: bool
     recorded_as: str
@@ -205,8 +203,12 @@ class Recording:
         return path
 
 
-def open_recording(source: Source) -> Recording:
+def open_recording(source: Source, columns: Iterable[str] = ()) -> Recording:
     """Read the metadata of a source and check that it can answer what is asked of it.
+
+    Args:
+        source: the data set.
+        columns: what is read beside actions and states, where the data set has it.
 
     Raises:
         UserError: for a folder that is not there, another format version, an unknown camera, missing features.
@@ -217,9 +219,9 @@ def open_recording(source: Source) -> Recording:
     features = {name: info["features"][key] for name, key in columns.items()}
     path = root / layout.PROVENANCE
     provenance = read_json(path, layout.Provenance, DataError) if path.is_file() else {}
-    action_dim, proprio_dim = _vector_size(root, features, ACTION), _vector_size(root, features, PROPRIO)
-    has_expert = EXPERT_ACTION in features
-    if has_expert and _vector_size(root, features, EXPERT_ACTION) != action_dim:
+    there = [name for name in (EXPERT_ACTION, *columns) if name in features]
+    sizes = {name: _vector_size(root, features, name) for name in (ACTION, PROPRIO, *there)}
+    if sizes.get(EXPERT_ACTION, sizes[ACTION]) != sizes[ACTION]:
         raise DataError(f"{root}: expert_action and action must have equal sizes; see meta/info.json.")
     recorded = provenance.get("is_demonstration", True)
     body = provenance.get("embodiment") or info.get("robot_type") or "unknown"
@@ -230,9 +232,7 @@ def open_recording(source: Source) -> Recording:
         fps=float(info["fps"]),
         cameras={name: columns[key] for name, key in _pick_cameras(root, features, source.cameras).items()},
         columns=columns,
-        action_dim=action_dim,
-        proprio_dim=proprio_dim,
-        has_expert=has_expert,
+        sizes=sizes,
         embodiment=source.embodiment or body,
         is_demonstration=recorded if source.is_demonstration is None else source.is_demonstration,
         environments=_environments(root, provenance, info["total_episodes"]) if source.balance_tasks else (),
@@ -315,7 +315,7 @@ def _vector_size(root: Path, features: dict[str, Any], key: str) -> int:
     if key not in features:
         raise missing_feature(root, key, features)
     shape, dtype = features[key]["shape"], str(features[key]["dtype"])
-    if len(shape) > 1 or not dtype.startswith(("float", "int", "uint")):
+    if len(shape) > 1 or not dtype.startswith(("float", "int", "uint", "bool")):
         raise DataError(f"{root}: {key!r} must be one vector of numbers a frame, got {dtype} of shape {tuple(shape)}.")
     return int(shape[0]) if shape else 1
 

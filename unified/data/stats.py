@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from unified.model.spec import ACTION, PROPRIO
+from unified.model.spec import PROPRIO
 
 Stats = dict[str, dict[str, dict[str, list[float]]]]
 
@@ -64,17 +64,18 @@ def describe_stats(stats: Stats) -> str:
     return "\n".join(lines) + "\n"
 
 
-def embodiment_stats(sources: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> Stats:
-    """Statistics for every body, its sources taken together.
+def embodiment_stats(sources: Sequence[tuple[str, Mapping[str, np.ndarray], np.ndarray]]) -> Stats:
+    """Statistics of every column for every body, its sources taken together.
 
     Args:
-        sources: embodiment, actions (row, action_dim), proprio (row, proprio_dim), numbers of the rows that count.
+        sources: embodiment, columns (row, size) by name, numbers of the rows that count.
     """
     stats: Stats = {}
     for name in dict.fromkeys(source[0] for source in sources):
         same = [source for source in sources if source[0] == name]
+        columns = dict.fromkeys(column for _, columns, _ in same for column in columns)
         stats[name] = {
-            ACTION: column_stats([(action, rows) for _, action, _, rows in same]),
-            PROPRIO: column_stats([(proprio, rows) for _, _, proprio, rows in same]),
+            column: column_stats([(columns[column], rows) for _, columns, rows in same if column in columns])
+            for column in columns
         }
     return stats

@@ -10,7 +10,6 @@ from jaxtyping import Float32, Int
 
 from unified.data.source import Episode, Recording, read_parquet
 from unified.errors import DataError, unreadable
-from unified.model.spec import ACTION, EXPERT_ACTION, PROPRIO
 
 _INDICES = ["episode_index", "frame_index", "timestamp", "task_index"]
 
@@ -20,13 +19,12 @@ class Numbers:
     """All rows of the wanted episodes, one after the other.
 
     Attributes:
+        columns: by our names, those of `Recording.sizes`.
         bounds: episode number i covers rows bounds[i] to bounds[i + 1].
         task: position in `tasks`, for every row.
     """
 
-    proprio: Float32[np.ndarray, " row proprio_dim"]
-    action: Float32[np.ndarray, " row action_dim"]
-    expert_action: Float32[np.ndarray, " row action_dim"] | None
+    columns: dict[str, Float32[np.ndarray, " row _"]]
     bounds: Int[np.ndarray, " episode_plus_1"]
     task: Int[np.ndarray, " row"]
     tasks: list[str]
@@ -38,9 +36,7 @@ def read_numbers(recording: Recording, episodes: list[Episode]) -> Numbers:
     Raises:
         DataError: for NaN, infinity, wrong sizes, gaps in the frames, another rate; with file, episode and frame.
     """
-    sizes = {PROPRIO: recording.proprio_dim, ACTION: recording.action_dim}
-    if recording.has_expert:
-        sizes[EXPERT_ACTION] = recording.action_dim
+    sizes = recording.sizes
     parts: dict[int, dict[str, np.ndarray]] = {}
     for path in dict.fromkeys(episode.table for episode in episodes):
         stored = {name: recording.columns[name] for name in sizes}
@@ -53,9 +49,7 @@ def read_numbers(recording: Recording, episodes: list[Episode]) -> Numbers:
     ordered = [parts[episode.index] for episode in episodes]
     task, tasks = _tasks(recording, np.concatenate([part["task_index"] for part in ordered]))
     return Numbers(
-        proprio=np.concatenate([part[PROPRIO] for part in ordered]),
-        action=np.concatenate([part[ACTION] for part in ordered]),
-        expert_action=np.concatenate([part[EXPERT_ACTION] for part in ordered]) if recording.has_expert else None,
+        columns={name: np.concatenate([part[name] for part in ordered]) for name in sizes},
         bounds=np.cumsum([0] + [episode.length for episode in episodes], dtype=np.int64),
         task=task,
         tasks=tasks,

@@ -1,8 +1,9 @@
-"""From rows of caches to training windows: what a sample needs around one frame, fetched for a whole batch at once."""
+"""From rows of caches to training windows: moments of an episode and what lies between, for a whole batch at once."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from unified.data.cache import Cache
 from unified.errors import UserError
-from unified.model.batch import Batch, Observation, images_to_float
-from unified.model.spec import DataSpec
+from unified.model.batch import Batch, images_to_float, map_tensors
+from unified.model.spec import ACTION, EXPERT_ACTION, PROPRIO, DataSpec
 
 Rows = tuple[Int[np.ndarray, " row"], Int[np.ndarray, " row"]]
 """(source, frame) of every sample: position in the list of sources, row in that source's cache."""
@@ -23,9 +24,9 @@ class WindowSource:
     """A cache and how windows are cut from it.
 
     Attributes:
-        frames: cache rows that may be the "now" of a window.
+        frames: cache rows that may be the first moment of a window.
         embodiment: its name in the `DataSpec`.
-        frame_stride: env steps between future frames.
+        frame_stride: env steps from one moment to the next, at most the spec's.
         weight: share of the windows, relative to the other sources'.
     """
 
@@ -50,134 +51,135 @@ class Windows:
     """A batch as it is read and moved, pixels still uint8: a quarter of the bytes. `to_batch` makes what models get.
 
     Attributes:
-        images: observed frames, then future frames; zeros in a camera slot that the source does not have.
-        The rest is as in `Observation` and `Batch`.
+        images: of every moment; zeros in a camera slot that the source does not have.
+        The rest is as in `Batch`.
     """
 
-    images: UInt8[Tensor, " batch camera frame height width channel"]
-    n_obs_steps: int
-    proprio: Float32[Tensor, " batch obs_step proprio_dim"]
+    images: UInt8[Tensor, " batch moment camera height width channel"]
+    at: dict[str, Float32[Tensor, " batch moment _"]]
+    between: dict[str, Float32[Tensor, " batch step env_step _"]]
+    ahead: dict[str, Float32[Tensor, " batch moment action_horizon _"]]
     embodiment: Int[Tensor, " batch"]
     task: tuple[str, ...]
+    stride: Int[Tensor, " batch"] | None
     camera_is_pad: Bool[Tensor, " batch camera"] | None
-    action: Float32[Tensor, " batch action_horizon action_dim"]
-    expert_action: Float32[Tensor, " batch action_horizon action_dim"] | None
+    moment_is_pad: Bool[Tensor, " batch moment"]
+    ahead_is_pad: Bool[Tensor, " batch moment action_horizon"]
     is_demonstration: Bool[Tensor, " batch"] | None
-    video_is_pad: Bool[Tensor, " batch future_frame"]
-    action_is_pad: Bool[Tensor, " batch action_horizon"]
 
     def __len__(self) -> int:
         return self.images.shape[0]
 
     def to(self, device: torch.device | str) -> "Windows":
         """Move every tensor; Lightning calls this."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Windows":
         """Copy every tensor to page-locked memory; the data loader calls this when training on an accelerator."""
-        return self._map(lambda tensor: tensor.pin_memory())
+        return map_tensors(self, lambda tensor: tensor.pin_memory())
 
     def to_batch(self) -> Batch:
-        """Pixels to float32 in [-1, 1], channels first, split into the observed and the future."""
-        images = images_to_float(_channels_first(self.images))
-        observation = Observation(
-            images=images[:, :, : self.n_obs_steps],
-            proprio=self.proprio,
-            embodiment=self.embodiment,
-            task=self.task,
-            camera_is_pad=self.camera_is_pad,
-        )
-        return Batch(
-            observation=observation,
-            video=images[:, :, self.n_obs_steps :] if images.shape[2] > self.n_obs_steps else None,
-            action=self.action,
-            expert_action=self.expert_action,
-            is_demonstration=self.is_demonstration,
-            video_is_pad=self.video_is_pad,
-            action_is_pad=self.action_is_pad,
-        )
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> "Windows":
+        """Pixels to float32 in [-1, 1], channels first."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return dataclasses.replace(
-            self, **{name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
-        )
+        return Batch(**{**values, "images": images_to_float(_channels_first(self.images))})
 
 
 class WindowDataset:
-    """Cuts windows out of several caches and pads them to one `DataSpec`."""
+    """Cuts windows out of several caches and pads them to one `DataSpec`.
 
-    def __init__(self, sources: Sequence[WindowSource], spec: DataSpec) -> None:
+    Args:
+        sources: where windows are cut from.
+        spec: of the model.
+        num_moments: of a window; default: the spec's.
+    """
+
+    def __init__(self, sources: Sequence[WindowSource], spec: DataSpec, num_moments: int | None = None) -> None:
         self.sources = tuple(sources)
         self.spec = spec
-        self._has_expert = any(source.cache.expert_action is not None for source in sources)
+        self.num_moments = spec.num_moments if num_moments is None else num_moments
         self._has_play = not all(source.is_demonstration for source in sources)
         self._has_gaps = any(set(source.cache.images) != set(spec.cameras) for source in sources)
+        self._has_strides = any(source.frame_stride != spec.frame_stride for source in sources)
 
     def fetch(self, rows: Rows) -> Batch:
         """The batch of these samples, as a model gets it."""
         return self.read(rows).to_batch()
 
     def read(self, rows: Rows) -> Windows:
-        """The same as `fetch`, before pixels become floats. Past the edges of an episode its edge frames repeat."""
-        spec, (source, frame) = self.spec, rows
-        num = len(frame)
+        """The same as `fetch`, before pixels become floats. Past the end of an episode its last frame repeats."""
+        spec, (source, first) = self.spec, rows
+        num, moments, horizon = len(first), self.num_moments, spec.action_horizon
         out: dict[str, np.ndarray] = {
-            "images": np.zeros(
-                (num, len(spec.cameras), spec.n_obs_steps + spec.num_frames, *spec.image_size, 3), np.uint8
-            ),
-            "proprio": np.zeros((num, spec.n_obs_steps, spec.proprio_dim), np.float32),
+            "images": np.zeros((num, moments, len(spec.cameras), *spec.image_size, 3), np.uint8),
             "embodiment": np.zeros(num, np.int64),
-            "action": np.zeros((num, spec.action_horizon, spec.action_dim), np.float32),
-            "expert_action": np.zeros((num, spec.action_horizon, spec.action_dim), np.float32),
+            "stride": np.full(num, spec.frame_stride),
             "is_demonstration": np.ones(num, np.bool_),
             "camera_is_pad": np.ones((num, len(spec.cameras)), np.bool_),
-            "video_is_pad": np.zeros((num, spec.num_frames), np.bool_),
-            "action_is_pad": np.zeros((num, spec.action_horizon), np.bool_),
+            "moment_is_pad": np.zeros((num, moments), np.bool_),
+            "ahead_is_pad": np.zeros((num, moments, horizon), np.bool_),
+        }
+        columns = {
+            "at": {name: self._empty(name, num, moments) for name in (PROPRIO, *spec.columns)},
+            "between": {
+                name: self._empty(name, num, moments - 1, spec.frame_stride) for name in (ACTION, *spec.columns)
+            },
+            "ahead": {ACTION: self._empty(ACTION, num, moments, horizon)},
         }
         task = [""] * num
         for index in np.unique(source).tolist():
             samples = np.flatnonzero(source == index)
-            self._fill(out, task, samples, self.sources[index], frame[samples])
+            self._fill(out, columns, task, samples, self.sources[index], first[samples])
         is_needed = {
-            "expert_action": self._has_expert,
             "is_demonstration": self._has_play,
             "camera_is_pad": self._has_gaps,
+            "stride": self._has_strides,
         }
-        tensors = {name: torch.from_numpy(array) if is_needed.get(name, True) else None for name, array in out.items()}
-        return Windows(n_obs_steps=spec.n_obs_steps, task=tuple(task), **tensors)  # pyright: ignore[reportArgumentType]
+        tensors: dict[str, Any] = {
+            name: torch.from_numpy(array) if is_needed.get(name, True) else None for name, array in out.items()
+        }
+        for where, arrays in columns.items():
+            tensors[where] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return Windows(task=tuple(task), **tensors)
+
+    def _empty(self, column: str, *shape: int) -> Float32[np.ndarray, " *shape width"]:
+        return np.zeros((*shape, self.spec.width(column)), np.float32)
 
     def _fill(
         self,
         out: dict[str, np.ndarray],
+        columns: dict[str, dict[str, np.ndarray]],
         task: list[str],
         samples: Int[np.ndarray, " sample"],
         source: WindowSource,
-        now: Int[np.ndarray, " sample"],
+        first: Int[np.ndarray, " sample"],
     ) -> None:
-        spec, cache = self.spec, source.cache
-        episode = np.searchsorted(cache.bounds, now, side="right") - 1
-        first, last = cache.bounds[episode][:, None], cache.bounds[episode + 1][:, None] - 1
-        past = now[:, None] - spec.obs_stride * np.arange(spec.n_obs_steps)[::-1]
-        future = now[:, None] + source.frame_stride * np.arange(1, spec.num_frames + 1)
-        acting = now[:, None] + np.arange(spec.action_horizon)
-        past, shown, done = np.maximum(past, first), np.minimum(future, last), np.minimum(acting, last)
+        spec, cache, stride = self.spec, source.cache, source.frame_stride
+        episode = np.searchsorted(cache.bounds, first, side="right") - 1
+        last = cache.bounds[episode + 1][:, None] - 1
+        at = first[:, None] + stride * np.arange(self.num_moments)
+        between = at[:, :-1, None] + np.arange(spec.frame_stride)
+        ahead = at[:, :, None] + np.arange(spec.action_horizon)
+        out["moment_is_pad"][samples] = at > last
+        out["ahead_is_pad"][samples] = ahead > last[:, None]
+        at, between, ahead = np.minimum(at, last), np.minimum(between, last[:, None]), np.minimum(ahead, last[:, None])
 
-        frames = np.concatenate([past, shown], axis=1)
         for camera, images in cache.images.items():
             slot = spec.cameras.index(camera)
-            out["images"][samples, slot] = images[frames]
+            out["images"][samples, :, slot] = images[at]
             out["camera_is_pad"][samples, slot] = False
         cache.release()
-        expert = cache.action if cache.expert_action is None else cache.expert_action
-        out["proprio"][samples, :, : cache.proprio.shape[1]] = cache.proprio[past]
-        out["action"][samples, :, : cache.action.shape[1]] = cache.action[done]
-        out["expert_action"][samples, :, : expert.shape[1]] = expert[done]
+        imitated = cache.columns.get(EXPERT_ACTION, cache.columns[ACTION])
+        rows = {"at": at, "between": between, "ahead": ahead}
+        for where, arrays in columns.items():
+            for name, array in arrays.items():
+                values = imitated if where == "ahead" else cache.columns.get(name)
+                if values is not None:
+                    array[samples, ..., : values.shape[1]] = values[rows[where]]
+        columns["between"][ACTION][samples, :, stride:] = 0.0
         out["embodiment"][samples] = spec.index(source.embodiment)
         out["is_demonstration"][samples] = source.is_demonstration
-        out["video_is_pad"][samples] = future > last
-        out["action_is_pad"][samples] = acting > last
-        for sample, text in zip(samples.tolist(), cache.task[now].tolist(), strict=True):
+        out["stride"][samples] = stride
+        for sample, text in zip(samples.tolist(), cache.task[first].tolist(), strict=True):
             task[sample] = cache.tasks[text]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -64,12 +65,12 @@ class Batch:
 
     def to(self, *args: object, **kwargs: object) -> "Batch":
         """Move every tensor; the arguments are those of `Tensor.to`. Lightning calls this."""
-        return self._map(lambda tensor: tensor.to(*args, **kwargs))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return map_tensors(self, lambda tensor: tensor.to(*args, **kwargs))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     def select(self, rows: Int[Tensor, " row"]) -> "Batch":
         """The batch made of these rows, in this order."""
         task = tuple(self.task[row] for row in rows.tolist())
-        return dataclasses.replace(self._map(lambda tensor: tensor[rows]), task=task)
+        return dataclasses.replace(map_tensors(self, lambda tensor: tensor[rows]), task=task)
 
     def window(self, first: int, last: int) -> "Batch":
         """The moments from `first` to `last` (included), and what was done between them."""
@@ -84,15 +85,19 @@ class Batch:
             ahead_is_pad=None if self.ahead_is_pad is None else self.ahead_is_pad[:, moments],
         )
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        def apply(value: object) -> object:
-            if isinstance(value, Tensor):
-                return function(value)
-            if isinstance(value, Mapping):
-                return {name: function(tensor) for name, tensor in value.items()}
-            return value
 
-        return dataclasses.replace(self, **{f.name: apply(getattr(self, f.name)) for f in dataclasses.fields(self)})
+def map_tensors[Tensors: Any](batch: Tensors, function: Callable[[Tensor], Tensor]) -> Tensors:
+    """A dataclass with this done to every tensor in it, also to those in its mappings."""
+
+    def apply(value: object) -> object:
+        if isinstance(value, Tensor):
+            return function(value)
+        if isinstance(value, Mapping):
+            return {name: function(tensor) for name, tensor in value.items()}
+        return value
+
+    fields = dataclasses.fields(batch)
+    return dataclasses.replace(batch, **{field.name: apply(getattr(batch, field.name)) for field in fields})
 
 
 def images_to_float(images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -27,6 +27,7 @@ class Embodiment:
         action_dim, proprio_dim: sizes of the vectors in the data.
         cameras: camera names in the data (without "observation.images."), a subset of `DataSpec.cameras`.
         control_dt: seconds per action.
+        columns: size of each further column of its data, such as "next.reward".
     """
 
     name: str
@@ -34,6 +35,11 @@ class Embodiment:
     proprio_dim: Count
     cameras: tuple[str, ...]
     control_dt: Annotated[float, Meta(gt=0, le=1e6)]
+    columns: Mapping[str, Count] = field(default_factory=dict)
+
+    def size(self, column: str) -> int:
+        """Numbers a row of a column; 0 if the body's data has none."""
+        return {PROPRIO: self.proprio_dim, ACTION: self.action_dim, **self.columns}.get(column, 0)
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,21 @@ class DataSpec:
     @property
     def action_dim(self) -> int:
         """Widest action vector; narrower ones are padded with zeros."""
-        return max(body.action_dim for body in self.embodiments)
+        return self.width(ACTION)
 
     @property
     def proprio_dim(self) -> int:
         """Widest proprio vector; narrower ones are padded with zeros."""
-        return max(body.proprio_dim for body in self.embodiments)
+        return self.width(PROPRIO)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Further columns of any body's data."""
+        return tuple(dict.fromkeys(name for body in self.embodiments for name in body.columns))
+
+    def width(self, column: str) -> int:
+        """Most numbers a row of a column; bodies with fewer are padded with zeros."""
+        return max(body.size(column) for body in self.embodiments)
 
     def index(self, embodiment: str) -> int:
         """Position of an embodiment by name.
