@@ -150,10 +150,8 @@ class Codec(pl.LightningModule):
 
 def film_of(batch: Batch) -> Float[Tensor, " film time 3 height width"]:
     """The pictures of every window and camera in a row, without cameras that are not there."""
-    parts = [batch.observation.images] + ([] if batch.video is None else [batch.video])
-    films = torch.cat(parts, dim=2)
-    is_pad = batch.observation.camera_is_pad
-    return films.flatten(0, 1) if is_pad is None else films[~is_pad]
+    films = batch.images.transpose(1, 2)
+    return films.flatten(0, 1) if batch.camera_is_pad is None else films[~batch.camera_is_pad]
 
 
 def reconstruction_losses(drawn: Tensor, film: Float[Tensor, " film time 3 height width"]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Driving: what is seen, the route and the instruction given, pedals or a whole plan wanted."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,6 +12,7 @@ from tasks.metrics import METRICS, Metric, action_metrics
 from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
 from unified.model.queries import Query
+from unified.model.spec import ACTION, PROPRIO
 
 PLANNING_BODY = "car_trajectory"
 POSES, POSE_DT_S = 40, 0.1
@@ -46,33 +48,33 @@ def constant_velocity(speed_mps: Float[Tensor, " row"]) -> Float[Tensor, " row p
     return torch.stack([ahead, torch.zeros_like(ahead), torch.zeros_like(ahead)], dim=-1)
 
 
-def plan_metrics(model: UnifiedModel, batch: Batch, query: Query, answer: Tensor) -> dict[str, Tensor]:
-    """`action_metrics`; and where a body's actions are plans, displacement and heading errors of the first one.
+def plan_metrics(model: UnifiedModel, batch: Batch, query: Query, answer: Tensor, now: int) -> dict[str, Tensor]:
+    """`action_metrics`; and where a body's actions are trajectories, displacement and heading errors of the first one.
 
     Beside them stand the errors of constant velocity. Rows of other bodies, of play and past an episode's end are left
     out of these.
     """
-    values = action_metrics(model, batch, query, answer)
+    values = action_metrics(model, batch, query, answer, now)
     bodies = [body.name for body in model.spec.embodiments]
-    target = batch.expert_action if query.imitates and batch.expert_action is not None else batch.action
-    if PLANNING_BODY not in bodies or target is None:
+    if PLANNING_BODY not in bodies:
         return values
-    keep = batch.observation.embodiment == bodies.index(PLANNING_BODY)
-    if query.imitates and batch.is_demonstration is not None:
-        keep = keep & batch.is_demonstration
-    if batch.action_is_pad is not None:
-        keep = keep & ~batch.action_is_pad[:, 0]
+    is_pad = model.decoder("plan").is_pad(batch)[:, now, 0, 0]
+    keep = (batch.embodiment == bodies.index(PLANNING_BODY)) & ~is_pad
     if not keep.any():
         return values
-    plan, truth = (actions[:, 0, : 3 * POSES].reshape(-1, POSES, 3) for actions in (answer, target))
-    straight = constant_velocity(batch.observation.proprio[:, -1, SPEED])
+    truth = batch.ahead[ACTION][:, now]
+    plan, truth = (actions[:, 0, : 3 * POSES].reshape(-1, POSES, 3) for actions in (answer, truth))
+    straight = constant_velocity(batch.at[PROPRIO][:, now, SPEED])
     for name, planned in ((query.name, plan), ("constant_velocity", straight)):
         values |= {f"{key}_{name}": value for key, value in trajectory_errors(planned, truth, keep).items()}
     return values
 
 
 class Driving(GenerativeTask):
-    """Learns to drive from demonstrations, by pedals or by plans, or both in one network; add queries for the film."""
+    """Learns to drive from demonstrations, by pedals or by trajectories, or both in one network.
 
-    default_queries: Mapping[str, float] = {"policy": 1.0}
-    metrics: Mapping[str, Metric] = {**METRICS, "action": plan_metrics}
+    Its policy sees the moment before the present one too, since one picture shows no speeds of others.
+    """
+
+    default_queries: Mapping[str, Any] = {"policy": {"history": 1}}
+    metrics: Mapping[str, Metric] = {**METRICS, "plan": plan_metrics}

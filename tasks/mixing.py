@@ -1,18 +1,56 @@
-"""Which row of a batch is asked which query: fixed shares, interleaved, the same however many processes train."""
+"""Which row of a batch is asked which queries: fixed shares, interleaved, the same however many processes train."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
+from jaxtyping import Int
 
+from unified.errors import UserError
+from unified.model.model import Mix
 from unified.model.queries import Query
 
+LEAST = 1e-6
+"""Smaller shares of rows are rounding."""
 
-def interleave(shares: Sequence[float], num_rows: int) -> Int[Tensor, " row"]:
-    """Assign rows to queries so that every stretch of rows holds each query in its share, to within a row.
 
-    Each row goes to the query that is furthest behind (smooth weighted round robin).
+def mixes_of(queries: Iterable[Query]) -> dict[Mix, float]:
+    """Which queries rows are asked together, and in which share of the rows.
+
+    A row is asked as many as want different streams. Those that want most choose their rows first.
+
+    Raises:
+        UserError: if queries that want the same stream want more than all rows.
+    """
+    rows: list[tuple[float, Mix]] = [(1.0, ())]
+    for query in sorted(queries, key=lambda query: -len(query.wanted)):
+        rows = _place(query, rows)
+    mixes: dict[Mix, float] = {}
+    for share, mix in rows:
+        if mix:
+            mixes[mix] = mixes.get(mix, 0.0) + share
+    return mixes
+
+
+def _place(query: Query, rows: Sequence[tuple[float, Mix]]) -> list[tuple[float, Mix]]:
+    """Stretches of rows, with the query asked in the first of those that nobody asks for its streams."""
+    left, placed = query.share, []
+    for share, mix in rows:
+        is_free = not any(set(query.wanted) & set(other.wanted) for other in mix)
+        taken = min(left, share) if is_free else 0.0
+        placed += [(taken, (*mix, query)), (share - taken, mix)]
+        left -= taken
+    if left > LEAST:
+        raise UserError(
+            f"queries.{query.name}.share is {query.share:g}, but others ask for {', '.join(query.wanted)} in all but "
+            f"{query.share - left:g} of the rows; a stream is asked for once a row, so lower one of the shares."
+        )
+    return [(share, mix) for share, mix in placed if share > LEAST]
+
+
+def interleave(shares: Sequence[float], num_rows: int) -> Int[torch.Tensor, " row"]:
+    """Assign rows to mixes so that every stretch of rows holds each mix in its share, to within a row.
+
+    Each row goes to the mix that is furthest behind (smooth weighted round robin).
     """
     total = sum(shares)
     credit = [0.0] * len(shares)
@@ -23,34 +61,3 @@ def interleave(shares: Sequence[float], num_rows: int) -> Int[Tensor, " row"]:
         credit[winner] -= 1
         rows.append(winner)
     return torch.tensor(rows)
-
-
-def move_play(
-    assignment: Int[Tensor, " row"], is_demonstration: Bool[Tensor, " row"], imitates: Bool[Tensor, " query"]
-) -> Int[Tensor, " row"]:
-    """Let rows of play, from which nothing can be imitated, change places with demonstrations of other queries.
-
-    The shares stay as they are. What finds no partner stays too, and has no loss (see `UnifiedModel.loss`).
-    """
-    asked = imitates[assignment]
-    misplaced = torch.nonzero(asked & ~is_demonstration).flatten()
-    partners = torch.nonzero(~asked & is_demonstration).flatten()
-    count = min(len(misplaced), len(partners))
-    swapped = assignment.clone()
-    swapped[misplaced[:count]] = assignment[partners[:count]]
-    swapped[partners[:count]] = assignment[misplaced[:count]]
-    return swapped
-
-
-def shares_of(queries: Mapping[str, float]) -> list[float]:
-    """The shares in order, summing to one."""
-    total = sum(queries.values())
-    return [share / total for share in queries.values()]
-
-
-def passes_of(queries: Sequence[Query]) -> list[list[int]]:
-    """Which queries (by place, rising) can share a pass through the network: same streams, all imitating or none."""
-    passes: dict[tuple[frozenset[str], bool], list[int]] = {}
-    for index, query in enumerate(queries):
-        passes.setdefault((frozenset(query.streams), query.imitates), []).append(index)
-    return list(passes.values())

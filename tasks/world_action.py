@@ -6,12 +6,12 @@ from tasks.base import GenerativeTask
 
 
 class WorldAction(GenerativeTask):
-    """Learns all five queries; each row of a batch is asked one of them."""
+    """Learns all five queries: each row is asked for a plan, and for the film and the commands in one of three ways."""
 
     default_queries: Mapping[str, float] = {
-        "policy": 0.5,
-        "world_model": 0.15,
-        "inverse_dynamics": 0.1,
-        "video": 0.05,
-        "joint": 0.2,
+        "policy": 1.0,
+        "world_model": 0.8,
+        "inverse_dynamics": 0.9,
+        "video": 0.1,
+        "joint": 0.1,
     }

@@ -63,6 +63,10 @@ class Batch:
             raise UserError(f"This query needs the column {name!r} ({where} the moments), and the batch has none.")
         return columns[name]
 
+    def with_columns(self, where: str, columns: Mapping[str, Tensor]) -> "Batch":
+        """The batch with these columns of `at`, `between` or `ahead` in the place of its own."""
+        return dataclasses.replace(self, **{where: {**getattr(self, where), **columns}})
+
     def to(self, *args: object, **kwargs: object) -> "Batch":
         """Move every tensor; the arguments are those of `Tensor.to`. Lightning calls this."""
         return map_tensors(self, lambda tensor: tensor.to(*args, **kwargs))  # pyright: ignore[reportCallIssue, reportArgumentType]

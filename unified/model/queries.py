@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from unified.errors import UserError, unknown_name
+from unified.model.plain import conform
 
 NEXT = "next"
 """In `given` or `wanted`: every stream of the next moment that a model has: all that an environment returns."""
@@ -46,20 +47,24 @@ class Query:
                 f"queries.{self.name}.share is a share of the rows, above 0 and at most 1, got {self.share}."
             )
 
+    @property
+    def imitates(self) -> bool:
+        """Whether it asks for what an expert would do; play teaches nothing of that."""
+        return "plan" in self.wanted
+
     @classmethod
     def from_dict(cls, name: str, values: Mapping[str, Any]) -> "Query":
         """From YAML: a query of that name as in `QUERIES`, with these attributes changed, or one of its own.
 
         Raises:
-            UserError: for an attribute that does not exist.
+            UserError: for an attribute that does not exist, or a value that it does not take.
         """
         known = [field.name for field in fields(cls) if field.name != "name"]
         for key in values:
             if key not in known:
                 raise unknown_name(f"attribute of queries.{name}", key, known)
         start = {key: getattr(QUERIES[name], key) for key in known} if name in QUERIES else {}
-        tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        return cls(name, **{**start, **tuples})
+        return conform({"name": name, **start, **values}, cls, f"queries.{name}")
 
 
 QUERIES = {
