@@ -1,15 +1,15 @@
 """A model's architecture on its way from a YAML file, and what it is made of and costs, for `--print-model`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from unified.model.batch import Batch, Observation
+from unified.model.batch import Batch
 from unified.model.config import ModelConfig
-from unified.model.spec import DataSpec
+from unified.model.spec import ACTION, PROPRIO, DataSpec
 
 
 class Network:
@@ -49,37 +49,42 @@ def _from_block(block: Any) -> Network:
 
 
 def describe_model(task: pl.LightningModule) -> str:
-    """Parameters of every part and, for tasks that answer queries, FLOPs of one forward pass of one sample."""
+    """Parameters of every part and, for tasks that answer queries, FLOPs of one training window and of each answer."""
     model: Any = getattr(task, "model", task)
     lines = [f"{type(task).__name__}: {_count(task):,} parameters"]
     lines += [f"  {name:<18}{_count(part):>14,}" for name, part in model.named_children() if _count(part)]
-    queries = getattr(task, "queries", {})
-    if queries:
-        lines.append("GFLOPs a sample, forward (training: about three times as many):")
-        lines += [f"  {name:<18}{_flops(model, query) / 1e9:>14.3f}" for name, query in queries.items()]
+    mixes = getattr(task, "mixes", ())
+    if mixes:
+        lines.append("GFLOPs, forward (training: about three times as many):")
+        costs = {"a training window": lambda batch: _pass(model, batch, mixes)}
+        for name, query in getattr(task, "queries", {}).items():
+            costs[f"answer: {name}"] = lambda batch, query=query: model.sample(batch, query, 0)
+        lines += [f"  {name:<28}{_flops(model, cost) / 1e9:>8.3f}" for name, cost in costs.items()]
     return "\n".join(lines) + "\n"
 
 
 def empty_batch(spec: DataSpec, batch_size: int = 1) -> Batch:
     """A batch of zeros in the shapes of `spec`."""
-    cameras, (height, width) = len(spec.cameras), spec.image_size
-    observation = Observation(
-        images=torch.zeros(batch_size, cameras, spec.n_obs_steps, 3, height, width),
-        proprio=torch.zeros(batch_size, spec.n_obs_steps, spec.proprio_dim),
+    moments, step = spec.num_moments, (spec.num_moments - 1, spec.frame_stride)
+    at, between = (PROPRIO, *spec.columns), (ACTION, *spec.columns)
+    return Batch(
+        images=torch.zeros(batch_size, moments, len(spec.cameras), 3, *spec.image_size),
+        at={name: torch.zeros(batch_size, moments, spec.width(name)) for name in at},
+        between={name: torch.zeros(batch_size, *step, spec.width(name)) for name in between},
+        ahead={ACTION: torch.zeros(batch_size, moments, spec.action_horizon, spec.action_dim)},
         embodiment=torch.zeros(batch_size, dtype=torch.long),
         task=("do the task",) * batch_size,
     )
-    return Batch(
-        observation,
-        video=torch.zeros(batch_size, cameras, spec.num_frames, 3, height, width),
-        action=torch.zeros(batch_size, spec.action_horizon, spec.action_dim),
-    )
+
+
+def _pass(model: Any, batch: Batch, mixes: Sequence[Any]) -> None:
+    model.loss(batch, mixes, torch.zeros(len(batch), dtype=torch.long), model.draw([(0,)] * len(batch)))
 
 
 @torch.no_grad()
-def _flops(model: Any, query: Any) -> int:
+def _flops(model: Any, cost: Callable[[Batch], object]) -> int:
     with FlopCounterMode(display=False) as counter:
-        model.loss(empty_batch(model.spec), query)
+        cost(empty_batch(model.spec))
     return counter.get_total_flops()
 
 
