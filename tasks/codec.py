@@ -55,11 +55,11 @@ class Codec(pl.LightningModule):
         super().__init__()
         check_numbers(least=0, latent_noise=latent_noise, gradient_weight=gradient_weight, pull=pull, seed=seed)
         check_numbers(least=0, most=1, alone_share=alone_share)
-        length = spec["n_obs_steps"] + spec["num_frames"]
+        length = spec["num_moments"]
         if length < 2 or (length - 1) % frames_per_latent:
             raise UserError(
                 f"A codec with {frames_per_latent} frames a latent trains on windows of one frame and then a multiple "
-                f"of {frames_per_latent}, got data.n_obs_steps + data.num_frames = {length}."
+                f"of {frames_per_latent}, got data.num_moments = {length}."
             )
         self.model = ConvCodec(channels, width, frames_per_latent, spec["image_size"], spec["cameras"])
         self.latent_noise, self.gradient_weight, self.pull = latent_noise, gradient_weight, pull

@@ -75,7 +75,7 @@ def test_a_size_has_the_parameters_it_claims(path: Path) -> None:
     claimed = re.search(r"About ([\d.]+)([MB])", path.read_text())
     assert claimed
     with torch.device("meta"):
-        backbone = UViT(network["dim"], network["depth"], network["num_heads"], num_registers=4)
+        backbone = UViT(network["dim"], network["depth"], network["num_heads"])
     count = sum(parameter.numel() for parameter in backbone.parameters())
     assert count == pytest.approx(float(claimed[1]) * {"M": 1e6, "B": 1e9}[claimed[2]], rel=0.15)
 
