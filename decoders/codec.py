@@ -239,6 +239,7 @@ class ConvCodec(nn.Module, VideoCodec):
     ) -> tuple[Float[Tensor, " batch latent *cell"], Tensor]:
         """The latents that these frames complete, and the frames that wait for others."""
         self.check_size((frames.shape[-2], frames.shape[-1]))
+        self.to(frames.device)
         frames = self.with_start(frames) if state is None else torch.cat([state, frames], dim=1)
         num = frames.shape[1] // self.frames_per_latent * self.frames_per_latent
         return (self.compress(frames[:, :num]) - self.mean) / self.std, frames[:, num:]
@@ -248,6 +249,7 @@ class ConvCodec(nn.Module, VideoCodec):
     ) -> tuple[Float[Tensor, " batch time 3 height width"], Tensor | None]:
         """The frames of these latents, and the last of them."""
         self.check_latents(latents)
+        self.to(latents.device)
         shown: list[Tensor] = []
         for hidden in self.unfold(latents * self.std + self.mean).unbind(1):
             frames = self.draw(hidden, state).clamp(-1, 1)

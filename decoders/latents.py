@@ -4,8 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from decoders.codec import VideoCodec
 from decoders.frames import FrameDecoder
 from decoders.pretrained import load_codec
+from unified.errors import UserError
 from unified.model.batch import Batch
 from unified.model.spec import DataSpec
 from unified.model.stream import Present
@@ -15,12 +17,13 @@ class LatentDecoder(FrameDecoder):
     """Frames as latents, in which noise is added; predicts the velocity.
 
     What is imagined goes back into the timeline as pixels, decoded after the frame before: moments are always shown as
-    pixels, recorded or imagined.
+    pixels, recorded or imagined. The codec is not part of the checkpoint: its folder or name is, and its fingerprint,
+    so that a codec that changed since is refused.
 
     Args:
         dim: width of a token.
         spec: cameras and image size.
-        codec: a folder written by `tasks/codec.py`, or a folder or name for `diffusers`; one frame a latent.
+        codec: a folder written by `tasks/codec.py`, or a folder or name for `diffusers`.
         patch_size: latent cells along a token's side.
     """
 
@@ -32,21 +35,43 @@ class LatentDecoder(FrameDecoder):
         frozen.check_cameras(spec.cameras)
         rows, columns = (side // frozen.downsampling for side in spec.image_size)
         super().__init__(dim, spec, frozen.channels, (rows, columns), patch_size)
-        self._frozen = (frozen,)  # in a tuple: no part of this module, nor of its checkpoint
+        self._frozen = (frozen,)  # in a tuple: no part of this module
+
+    @property
+    def codec(self) -> VideoCodec:
+        """The frozen codec."""
+        return self._frozen[0]
+
+    def get_extra_state(self) -> Tensor:
+        """The codec's fingerprint, which goes into checkpoints."""
+        return torch.tensor(list(bytes.fromhex(self.codec.fingerprint)), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse to go on with another codec than the one that was trained with.
+
+        Raises:
+            UserError: if the fingerprint is not the codec's.
+        """
+        then, now = bytes(state.tolist()).hex(), self.codec.fingerprint
+        if then != now:
+            raise UserError(
+                f"Codec {self.codec.name} changed since this model was trained (its fingerprint was {then[:12]} and is "
+                f"{now[:12]}), so its latents mean something else. Put the old codec back, or train the model anew."
+            )
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Float[Tensor, " batch step camera latent row column"]:
         """The frames at the end of each step as latents, each a picture by itself."""
         frames = batch.images[:, 1:]
-        latents = self._frozen[0].encode(frames.flatten(0, 2)[:, None])[:, 0]
-        return latents.reshape(*frames.shape[:3], *latents.shape[1:]).float()
+        latents = self.codec.encode(frames.flatten(0, 2)[:, None])[:, 0]
+        return latents.reshape(*frames.shape[:2], *self.event_shape()).float()
 
     def to_data(
         self, clean: Float[Tensor, " row camera latent height width"], present: Present
     ) -> Float[Tensor, " row camera 3 height width"]:
-        """Latents to pixels within [-1, 1]; the film goes on from the present picture."""
-        frames = self._frozen[0].decode(clean.flatten(0, 1)[:, None], present.images.flatten(0, 1))[:, 0]
-        return frames.unflatten(0, clean.shape[:2]).clamp(-1, 1)
+        """Latents to pixels within [-1, 1]; where a frame has a latent of its own the film goes on from the present."""
+        previous = present.images.flatten(0, 1) if self.codec.frames_per_latent == 1 else None
+        return self.codec.decode(clean.flatten(0, 1)[:, None], previous)[:, 0].unflatten(0, clean.shape[:2])
 
     def decode(
         self, tokens: Float[Tensor, " row token dim"], present: Present

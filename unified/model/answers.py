@@ -1,18 +1,29 @@
 """Answering queries: a timeline computed once, kept, and asked as often as one likes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unified.errors import UserError
 from unified.model.batch import Batch
 from unified.model.network import diffusion
 from unified.model.network.backbone import KeysValues
-from unified.model.network.sequence import ASKED, COMMANDS, INSTRUCTION, MOMENT, Layout, Part, Segment, sees
+from unified.model.network.sequence import (
+    ASKED,
+    COMMANDS,
+    INSTRUCTION,
+    MOMENT,
+    Layout,
+    Part,
+    Segment,
+    missing_cameras,
+    sees,
+)
 from unified.model.queries import Query
 from unified.model.stream import Present
 from unified.model.tokens import Tokens
@@ -33,6 +44,17 @@ class Shown:
     is_pad: Bool[Tensor, " batch token"] | None = None
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A query made ready: what is asked of whom, who sees what, and when everything is."""
+
+    streams: tuple[str, ...]
+    sizes: list[int]
+    mask: Bool[Tensor, " batch asked source"] | None
+    seconds: Float[Tensor, " batch source"]
+    present: Present
+
+
 class Answers(Tokens):
     """A model that answers queries about a timeline."""
 
@@ -43,26 +65,36 @@ class Answers(Tokens):
         Args:
             batch: the moments that are known and, where the query sees or is given them, the commands between them.
             query: its name, or one of your own.
-            now: number of the present moment; by default the last one from which the step is known as far as the
-                query is given it.
+            now: number of the present moment; by default the last one from which all that the query is given is known.
             options: see `answer`.
 
         Returns:
             The wanted streams in data units, by name, one row a sample.
 
         Raises:
-            UserError: for a stream that the model or the batch does not have.
+            UserError: for a stream or a step that the model or the batch does not have.
         """
         query = self.query(query)
-        if now is None:
-            now = batch.num_moments - (2 if self._needs_next(query) else 1)
+        now = self._latest(batch, query) if now is None else now
         if not 0 <= now < batch.num_moments:
             raise UserError(f"query {query.name!r} at moment {now} of {batch.num_moments}: there is no such step.")
         present = Present(batch.images[:, now], batch.embodiment, batch.camera_is_pad)
-        return self.answer(self.remember(batch), query, present, now, batch.stride, **options)
+        first = 0 if query.history is None else max(0, now - query.history)
+        steps = slice(first, now + any(name in query.given for name in self._commands))
+        between = {name: column[:, steps] for name, column in batch.between.items()}
+        known = replace(batch.window(first, now + self._needs_next(query)), between=between)
+        return self.answer(self.remember(known), query, present, now - first, batch.stride, **options)
 
     def _needs_next(self, query: Query) -> bool:
         return any(segment.stream in query.given for segment in self._moment)
+
+    def _latest(self, batch: Batch, query: Query) -> int:
+        given = [column for name in self._commands if name in query.given for column in self._columns(name)]
+        steps = [batch.column("between", column).shape[1] - 1 for column in given]
+        return min([batch.num_moments - 1 - self._needs_next(query), *steps])
+
+    def _columns(self, commands: str) -> tuple[str, ...]:
+        return self.decoder(commands).columns.get("between", ())
 
     @torch.no_grad()
     def remember(self, batch: Batch, first: int = 0, history: float = 0.0) -> list[Shown]:
@@ -74,44 +106,54 @@ class Answers(Tokens):
         """
         shown: list[Shown] = []
         if first == 0:
-            shown.append(Shown(Part(self._instruction, INSTRUCTION), self._keys_values(self._tell(batch))))
-        tokens = self._show(batch, batch.images.new_zeros(len(batch), batch.num_moments), None)
-        pieces = tokens.split([len(segment) for segment in self._moment], dim=2)
+            shown.append(Shown(Part(self._instruction, INSTRUCTION), self._told(self._tell(batch))))
+        moments = self._show(batch, batch.images.new_zeros(len(batch), batch.num_moments), None)
+        pieces = moments.split([len(segment) for segment in self._moment], dim=2)
         for stream in dict.fromkeys(segment.stream for segment in self._moment):
-            members = [index for index, segment in enumerate(self._moment) if segment.stream == stream]
-            for moment in range(batch.num_moments):
-                parts = [(self._moment[index], pieces[index][:, moment]) for index in members]
-                shown += self._remember_stream(parts, first + moment, history, batch)
+            views = [(s, piece) for s, piece in zip(self._moment, pieces, strict=True) if s.stream == stream]
+            shown += self._remember(views, MOMENT, first, history, batch.camera_is_pad)
         for name in self._commands:
-            if batch.between:
-                commands = self._command(name, batch)
-                for step in range(commands.shape[1]):
-                    part = Part(self._asked[name], COMMANDS, first + step)
-                    shown.append(Shown(part, self._keys_values(commands[:, step])))
+            if batch.between.keys() >= set(self._columns(name)):
+                shown += self._remember([(self._asked[name], self._command(name, batch))], COMMANDS, first)
         return shown
 
-    def _remember_stream(
-        self, parts: Sequence[tuple[Segment, Tensor]], moment: int, history: float, batch: Batch
+    def _remember(
+        self,
+        views: Sequence[tuple[Segment, Float[Tensor, " batch element _ dim"]]],
+        role: int,
+        first: int,
+        history: float = 0.0,
+        camera_is_pad: Bool[Tensor, " batch camera"] | None = None,
     ) -> list[Shown]:
-        """The parts of a moment that show one stream; they see each other."""
-        tokens = torch.cat([tokens for _, tokens in parts], dim=1)
-        cameras = torch.cat([_cameras_of(segment) for segment, _ in parts]).to(tokens.device)
-        is_pad = None if batch.camera_is_pad is None else missing_cameras(cameras, batch.camera_is_pad)
-        keys_values = self._keys_values(tokens, history, is_pad)
-        sizes, shown, start = [len(segment) for segment, _ in parts], [], 0
-        for (segment, _), size in zip(parts, sizes, strict=True):
-            rows = slice(start, start + size)
-            own = [(key[:, :, rows], value[:, :, rows]) for key, value in keys_values]
-            shown.append(Shown(Part(segment, MOMENT, moment), own, None if is_pad is None else is_pad[:, rows]))
-            start += size
+        """Parts that see each other, element by element."""
+        tokens = torch.cat([tokens for _, tokens in views], dim=2)
+        elements = tokens.shape[1]
+        cameras = torch.cat([segment.cameras for segment, _ in views]).to(tokens.device)
+        is_pad = None if camera_is_pad is None else missing_cameras(cameras, camera_is_pad)
+        rows = None if is_pad is None else is_pad.repeat_interleave(elements, dim=0)
+        keys_values = self._keys_values(tokens.flatten(0, 1), history, rows)
+        shown, end = [], 0
+        for segment, _ in views:
+            place = slice(end, end := end + len(segment))
+            for element in range(elements):
+                own = [
+                    (key[element::elements, :, place], value[element::elements, :, place]) for key, value in keys_values
+                ]
+                pad = None if is_pad is None else is_pad[:, place]
+                shown.append(Shown(Part(segment, role, first + element), own, pad))
         return shown
 
-    def _keys_values(self, tokens: Tensor, t: float = 0.0, is_pad: Tensor | None = None) -> list[KeysValues]:
+    def _told(self, instruction: Float[Tensor, " batch token dim"]) -> list[KeysValues]:
+        return self._keys_values(instruction, seconds=instruction.new_full((1, instruction.shape[1]), math.nan))
+
+    def _keys_values(
+        self, tokens: Tensor, t: float = 0.0, is_pad: Tensor | None = None, seconds: Tensor | None = None
+    ) -> list[KeysValues]:
         mask = None
         if is_pad is not None:
             mask = ~is_pad[:, None] | torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
         groups = torch.zeros(tokens.shape[1], dtype=torch.long, device=tokens.device)
-        return self.backbone.keys_values(tokens, tokens.new_full((len(tokens), 1), t), groups, mask)
+        return self.backbone.keys_values(tokens, tokens.new_full((len(tokens), 1), t), groups, mask, seconds)
 
     @torch.no_grad()
     def answer(
@@ -141,69 +183,89 @@ class Answers(Tokens):
             guidance: above 1, follow the instruction more than was seen in training (classifier-free guidance).
             generator: source of the noise.
             noise: start from this noise, by stream, instead of drawing it.
+
+        Raises:
+            UserError: if what the query is given is not among what is kept.
         """
         query = self.query(query)
-        size, device = len(present.embodiment), present.images.device
-        moments = sorted({item.part.moment for item in shown if item.part.role == MOMENT})
-        place = {moment: number for number, moment in enumerate(moments)}
-        if now not in place:
-            raise UserError(f"Moment {now} is not among those kept: {moments}.")
         seen = [item for item in shown if sees(query, now, item.part)]
-        asked = [Part(self._asked[name], ASKED, place[now]) for name in query.wanted]
-        layout = Layout([*(replace(item.part, moment=place.get(item.part.moment, 0)) for item in seen), *asked])
-        seconds = self._seconds(layout.moments.to(device), layout.env_steps.to(device), present.embodiment, stride)
-        pasts: list[list[KeysValues]] = [_joined([item.keys_values for item in seen])]
+        _check_given(query, now, seen)
+        asked = self._prepare(query, now, shown, seen, present, stride)
+        pasts = [_joined([item.keys_values for item in seen])]
         if guidance != 1.0:
-            pasts.append(_joined([self._untold(size) if _is_told(item) else item.keys_values for item in seen]))
-        mask = _source_mask(seen, asked, present)
-        sizes = [len(part.segment) for part in asked]
-        groups = torch.arange(len(sizes), device=device).repeat_interleave(torch.tensor(sizes, device=device))
-        state = dict(noise) if noise else self._noise(query.wanted, size, device, generator)
-
-        def predict(noisy: dict[str, Tensor], time: Tensor, past: list[KeysValues]) -> dict[str, Tensor]:
-            tokens = [self._ask(name, noisy[name][:, None], present.embodiment)[:, 0] for name in query.wanted]
-            t = time.expand(size, len(sizes))
-            output = self.backbone(torch.cat(tokens, dim=1), t, groups, mask, seconds, past=past)
-            velocity = {}
-            for name, part in zip(query.wanted, output.split(sizes, dim=1), strict=True):
-                velocity[name] = self.decoder(name).decode(part, present).float()
-                if self.decoder(name).predicts == "clean":
-                    velocity[name] = diffusion.velocity_from_clean(velocity[name], noisy[name], time.expand(size))
-            return velocity
+            untold = self._untold(len(present.embodiment))
+            pasts.append(_joined([untold if item.part.role == INSTRUCTION else item.keys_values for item in seen]))
 
         def velocity(noisy: dict[str, Tensor], time: Tensor) -> dict[str, Tensor]:
-            answers = [predict(noisy, time, past) for past in pasts]
+            answers = [self._velocity(asked, noisy, time, past) for past in pasts]
             if len(answers) == 1:
                 return answers[0]
             return {name: torch.lerp(answers[1][name], answers[0][name], guidance) for name in query.wanted}
 
         shift = min(self.config.time_shifts.get(name, 1.0) for name in query.wanted)
-        state = diffusion.sample(velocity, state, num_steps, shift, solver)
+        start = {name: noise[name] for name in query.wanted} if noise else self._noise(query.wanted, present, generator)
+        state = diffusion.sample(velocity, start, num_steps, shift, solver)
         return {name: self.decoder(name).to_data(state[name].float(), present) for name in query.wanted}
+
+    def _prepare(
+        self,
+        query: Query,
+        now: int,
+        shown: Sequence[Shown],
+        seen: Sequence[Shown],
+        present: Present,
+        stride: Tensor | None,
+    ) -> _Asked:
+        moments = sorted({item.part.moment for item in shown if item.part.role == MOMENT})
+        if now not in moments:
+            raise UserError(f"Moment {now} is not among those kept: {moments}.")
+        place = {moment: number for number, moment in enumerate(moments)}
+        parts = [
+            item.part if item.part.role == INSTRUCTION else replace(item.part, moment=place[item.part.moment])
+            for item in seen
+        ]
+        asked = [Part(self._asked[name], ASKED, place[now]) for name in query.wanted]
+        layout = Layout([*parts, *asked]).to(present.images.device)
+        seconds = self._seconds(layout.moments, layout.env_steps, present.embodiment, stride)
+        mask = _source_mask(seen, layout.cameras[-layout.num_asked :], present.camera_is_pad)
+        return _Asked(query.wanted, [len(part.segment) for part in asked], mask, seconds, present)
+
+    def _velocity(
+        self, asked: _Asked, noisy: dict[str, Tensor], time: Tensor, past: list[KeysValues]
+    ) -> dict[str, Tensor]:
+        """What the network says of noisy streams, all at one diffusion time."""
+        body, size = asked.present.embodiment, len(asked.present.embodiment)
+        tokens = torch.cat([self._ask(name, noisy[name][:, None], body)[:, 0] for name in asked.streams], dim=1)
+        groups = torch.zeros(tokens.shape[1], dtype=torch.long, device=tokens.device)
+        t = time.expand(size)
+        output = self.backbone(tokens, t[:, None], groups, asked.mask, asked.seconds, past=past)
+        velocity = {}
+        for name, part in zip(asked.streams, output.split(asked.sizes, dim=1), strict=True):
+            velocity[name] = self.decoder(name).decode(part, asked.present).float()
+            if self.decoder(name).predicts == "clean":
+                velocity[name] = diffusion.velocity_from_clean(velocity[name], noisy[name], t)
+        return velocity
 
     def _untold(self, size: int) -> list[KeysValues]:
         text = torch.cat([self.no_text, self.registers], dim=1) + self.positions(Part(self._instruction, INSTRUCTION))
-        return self._keys_values(text.expand(size, -1, -1))
+        return self._told(text.expand(size, -1, -1))
 
-    def _noise(
-        self, names: Sequence[str], batch_size: int, device: torch.device, generator: torch.Generator | None
-    ) -> dict[str, Tensor]:
-        source = generator.device if generator is not None else device
-        shapes = {name: (batch_size, *self.decoder(name).event_shape()) for name in names}
+    def _noise(self, names: Sequence[str], present: Present, generator: torch.Generator | None) -> dict[str, Tensor]:
+        device = present.images.device
+        source = device if generator is None else generator.device
+        shapes = {name: (len(present.embodiment), *self.decoder(name).event_shape()) for name in names}
         return {n: torch.randn(shape, generator=generator, device=source).to(device) for n, shape in shapes.items()}
 
 
-def _cameras_of(segment: Segment) -> Int[Tensor, " token"]:
-    return segment.kinds if segment.by_camera else torch.full((len(segment),), -1)
-
-
-def missing_cameras(cameras: Int[Tensor, " token"], camera_is_pad: Bool[Tensor, " batch camera"]) -> Tensor:
-    """True for tokens (batch token) of a camera that the sample lacks."""
-    return camera_is_pad[:, cameras.clamp_min(0)] & (cameras >= 0)
-
-
-def _is_told(item: Shown) -> bool:
-    return item.part.role == INSTRUCTION
+def _check_given(query: Query, now: int, seen: Sequence[Shown]) -> None:
+    following = [item.part.segment for item in seen if (item.part.role, item.part.moment) == (MOMENT, now + 1)]
+    commands = [item.part.segment for item in seen if (item.part.role, item.part.moment) == (COMMANDS, now)]
+    known = {*(segment.stream for segment in following), *(segment.name for segment in commands)}
+    missing = [name for name in query.given if name not in known]
+    if missing:
+        raise UserError(
+            f"query {query.name!r} is given {', '.join(missing)} of the step after moment {now}, and it is not known."
+        )
 
 
 def _joined(parts: Sequence[list[KeysValues]]) -> list[KeysValues]:
@@ -214,18 +276,14 @@ def _joined(parts: Sequence[list[KeysValues]]) -> list[KeysValues]:
 
 
 def _source_mask(
-    seen: Sequence[Shown], asked: Sequence[Part], present: Present
+    seen: Sequence[Shown], cameras: Int[Tensor, " asked"], camera_is_pad: Bool[Tensor, " batch camera"] | None
 ) -> Bool[Tensor, " batch asked source"] | None:
     """What is asked sees neither cameras that a sample lacks nor what is asked of them; but every token sees itself."""
-    if present.camera_is_pad is None:
+    if camera_is_pad is None:
         return None
-    device, size = present.images.device, len(present.embodiment)
-    columns = [item.is_pad for item in seen]
-    hidden = [
-        torch.zeros(size, len(item.part.segment), dtype=torch.bool, device=device) if pad is None else pad
-        for item, pad in zip(seen, columns, strict=True)
-    ]
-    cameras = torch.cat([_cameras_of(part.segment) for part in asked]).to(device)
-    mask = ~torch.cat([*hidden, missing_cameras(cameras, present.camera_is_pad)], dim=1)[:, None]
-    itself = torch.eye(len(cameras), dtype=torch.bool, device=device)
+    pads = [item.is_pad for item in seen]
+    none = [camera_is_pad.new_zeros(len(camera_is_pad), len(item.part.segment)) for item in seen]
+    hidden = [no if pad is None else pad for pad, no in zip(pads, none, strict=True)]
+    mask = ~torch.cat([*hidden, missing_cameras(cameras, camera_is_pad)], dim=1)[:, None]
+    itself = torch.eye(len(cameras), dtype=torch.bool, device=cameras.device)
     return mask | torch.nn.functional.pad(itself, (mask.shape[-1] - len(cameras), 0))

@@ -9,11 +9,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unified.model.answers import Answers, missing_cameras
+from unified.model.answers import Answers
 from unified.model.batch import Batch
 from unified.model.config import TRUSTED_PACKAGES, ModelConfig
 from unified.model.network import diffusion
-from unified.model.network.sequence import ASKED, COMMANDS, INSTRUCTION, MOMENT, Layout, Part
+from unified.model.network.sequence import (
+    ASKED,
+    COMMANDS,
+    INSTRUCTION,
+    MOMENT,
+    Layout,
+    Part,
+    missing_cameras,
+)
 from unified.model.queries import Query
 from unified.model.spec import DataSpec
 from unified.model.stored import checkpoint
@@ -53,7 +61,7 @@ class UnifiedModel(Answers):
 
     def __init__(self, config: ModelConfig, spec: DataSpec, trusted: tuple[str, ...] = TRUSTED_PACKAGES):
         super().__init__(config, spec, trusted)
-        self._masks: dict[tuple[int, tuple[Mix, ...]], tuple[Layout, Tensor]] = {}
+        self._layouts: dict[tuple[int, tuple[Mix, ...], torch.device], tuple[Layout, Tensor]] = {}
 
     def save_pretrained(self, folder: Path | str, card: str | None = None) -> Path:
         """Write weights, config and statistics to a folder; see `unified.model.stored.checkpoint`."""
@@ -114,9 +122,9 @@ class UnifiedModel(Answers):
             is one: the row is asked for the stream, and something of the element is known.
         """
         device = batch.images.device
-        layout, masks = self._training_layout(batch.num_moments, tuple(mixes))
-        streams = [part.segment.name for part in layout.parts if part.role == ASKED]
-        streams = list(dict.fromkeys(streams))
+        asked = asked.to(device)
+        layout, masks = self._training_layout(batch.num_moments, tuple(mixes), device)
+        streams = list(dict.fromkeys(part.segment.name for part in layout.parts if part.role == ASKED))
         clean = {name: self.decoder(name).encode(batch) for name in streams}
         t = {name: draws.t[name].to(device) for name in streams}
         noise = {name: draws.noise[name].to(device) for name in streams}
@@ -129,13 +137,12 @@ class UnifiedModel(Answers):
         zeros = history.new_zeros(len(batch), 1)
         shown = history.repeat_interleave(len(self._moment), dim=1)
         times = [zeros, shown, zeros.expand(-1, len(self._commands) * (batch.num_moments - 1))]
-        mask = masks.to(device) if len(mixes) == 1 else masks.to(device)[asked.to(device)]
         output = self.backbone(
             torch.cat(tokens, dim=1),
             torch.cat([*times, *(t[name] for name in streams)], dim=1),
-            layout.groups.to(device),
-            self._without_pads(mask, layout, batch),
-            self._seconds(layout.moments.to(device), layout.env_steps.to(device), batch.embodiment, batch.stride),
+            layout.groups,
+            _without_cameras(masks if len(mixes) == 1 else masks[asked], layout, batch),
+            self._seconds(layout.moments, layout.env_steps, batch.embodiment, batch.stride),
             layout.num_asked,
         )
         counts = [self.num_elements(name, batch.num_moments) for name in streams]
@@ -146,8 +153,8 @@ class UnifiedModel(Answers):
             prediction = self.decoder(name).decode(part.unflatten(1, (count, -1)).flatten(0, 1), present)
             is_clean = self.decoder(name).predicts == "clean"
             target = clean[name] if is_clean else noise[name] - clean[name]
-            is_asked = torch.tensor([any(name in query.wanted for query in mix) for mix in mixes])[asked].to(device)
-            errors[name] = self._error(name, prediction.unflatten(0, (-1, count)), target, batch, is_asked)
+            wants = torch.tensor([any(name in query.wanted for query in mix) for mix in mixes], device=device)
+            errors[name] = self._error(name, prediction.unflatten(0, (-1, count)), target, batch, wants[asked])
         return errors
 
     def _error(
@@ -160,10 +167,10 @@ class UnifiedModel(Answers):
         return mean.masked_fill(~is_known, 0.0), is_known
 
     def _training_layout(
-        self, num_moments: int, mixes: tuple[Mix, ...]
+        self, num_moments: int, mixes: tuple[Mix, ...], device: torch.device
     ) -> tuple[Layout, Bool[Tensor, " mix token token"]]:
-        key = (num_moments, mixes)
-        if key not in self._masks:
+        key = (num_moments, mixes, device)
+        if key not in self._layouts:
             wanted = {name for mix in mixes for query in mix for name in query.wanted}
             parts = [Part(self._instruction, INSTRUCTION)]
             parts += [Part(segment, MOMENT, moment) for moment in range(num_moments) for segment in self._moment]
@@ -175,26 +182,22 @@ class UnifiedModel(Answers):
                     parts += [Part(self._asked[name], ASKED, element) for element in elements]
             layout = Layout(parts)
             queries = [{name: query for query in mix for name in query.wanted} for mix in mixes]
-            self._masks[key] = layout, torch.stack([layout.mask(asked) for asked in queries])
-        return self._masks[key]
+            masks = torch.stack([layout.mask(asked) for asked in queries])
+            self._layouts[key] = layout.to(device), masks.to(device)
+        return self._layouts[key]
 
-    def _without_pads(
-        self, mask: Bool[Tensor, " #batch token token"], layout: Layout, batch: Batch
-    ) -> Bool[Tensor, " #batch token token"]:
-        """Nobody sees cameras that a sample lacks, or moments past the end; but every token sees itself."""
-        hidden = None
-        if batch.camera_is_pad is not None:
-            hidden = missing_cameras(layout.cameras.to(mask.device), batch.camera_is_pad)
-        if batch.moment_is_pad is not None:
-            # Commands of a step that ends past the end are unknown in part.
-            roles = torch.tensor([part.role for part in layout.parts for _ in range(len(part.segment))])
-            moments = (layout.moments + (roles == COMMANDS)).to(mask.device)
-            is_timeline = ((roles == MOMENT) | (roles == COMMANDS)).to(mask.device)
-            past_end = batch.moment_is_pad[:, moments] & is_timeline
-            hidden = past_end if hidden is None else hidden | past_end
-        if hidden is None:
-            return mask
-        return (mask & ~hidden[:, None]) | torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)
+
+def _without_cameras(
+    mask: Bool[Tensor, " #batch token token"], layout: Layout, batch: Batch
+) -> Bool[Tensor, " #batch token token"]:
+    """Nobody sees cameras that a sample lacks; but every token sees itself.
+
+    Moments past the end need no mask: whoever sees them has nothing to learn.
+    """
+    if batch.camera_is_pad is None:
+        return mask
+    itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)
+    return (mask & ~missing_cameras(layout.cameras, batch.camera_is_pad)[:, None]) | itself
 
 
 def _seed(key: Sequence[int]) -> int:

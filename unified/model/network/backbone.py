@@ -29,7 +29,8 @@ class Moments(nn.Module):
     """Moments in seconds as rotations: what a token gathers depends on how long before or after itself a key lies.
 
     Half of the channels of a head are rotated, in pairs, with periods from a twentieth of a second to a minute and a
-    half; the others see content alone.
+    half; the others see content alone. Of a token that belongs to no moment (NaN) only these others are seen, so that
+    it is the same to all.
 
     Source: rotary position embedding (arXiv:2104.09864).
     """
@@ -45,7 +46,7 @@ class Moments(nn.Module):
 
     def forward(self, seconds: Float[Tensor, " #batch token"]) -> Rotation:
         angles = seconds[:, None, :, None].float() * self.frequencies
-        return angles.cos(), angles.sin()
+        return angles.cos().nan_to_num(0.0), angles.sin().nan_to_num(0.0)
 
 
 def rotate(
@@ -206,7 +207,7 @@ class UViT(nn.Module):
             t: diffusion times; None leaves them out, for callers that bring time in as a token (as published).
             groups: which time each token carries.
             mask: True where a token (row) may attend to a token of the past or of these (column); None: everywhere.
-            seconds: the moment of each token, those of the past first; None: all at one moment.
+            seconds: the moment of each token, those of the past first; NaN: it has none; None: all at one moment.
             num_asked: only the last so many are asked for; the last block spares itself the others.
             past: keys and values, block by block, of tokens that were computed before.
         """
@@ -220,9 +221,10 @@ class UViT(nn.Module):
         t: Float[Tensor, " batch group"],
         groups: Int[Tensor, " token"],
         mask: Bool[Tensor, " #batch _ token"] | None = None,
+        seconds: Float[Tensor, " #batch token"] | None = None,
     ) -> list[KeysValues]:
-        """What the tokens offer to later ones, block by block; for tokens of one moment, or that see but their own."""
-        return self._run(tokens + self.time(t)[:, groups], mask)[1]
+        """What the tokens offer to later ones, block by block."""
+        return self._run(tokens + self.time(t)[:, groups], mask, seconds)[1]
 
     def _run(
         self,

@@ -10,7 +10,9 @@ What is asked sees what its query says, and is seen by nobody but what the same 
 timeline is computed once, can be cached, and nothing of the future leaks into it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +52,11 @@ class Segment:
         """How many kinds of tokens the segment has."""
         return int(self.kinds.max()) + 1
 
+    @property
+    def cameras(self) -> Int[Tensor, " token"]:
+        """The camera slot that each token shows; -1: none."""
+        return self.kinds if self.by_camera else torch.full_like(self.kinds, -1)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -69,28 +76,36 @@ class Layout:
     """Parts in a row. Nobody else knows where a stream begins or ends, or who sees whom.
 
     Attributes:
-        moments: for every token the number of the moment that it belongs to, counted from the oldest; the instruction
-            stands at 0.
+        moments: for every token the number of the moment that it belongs to, counted from the oldest; NaN for the
+            instruction, which holds at all moments alike.
         env_steps: for every token the env steps from that moment.
         groups: which diffusion time a token carries: 0 is the instruction's, then one for each part that is shown or
             asked, in order.
+        cameras: the camera slot that a token shows; -1: none.
     """
 
     def __init__(self, parts: Sequence[Part]):
         self.parts = tuple(parts)
         sizes = [len(part.segment) for part in parts]
-        ends = torch.tensor(sizes).cumsum(0).tolist()
-        self.slices = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
         number, group = -1, []
         for part in parts:
             number += part.role != INSTRUCTION
             group.append(0 if part.role == INSTRUCTION else number + 1)
         self.groups = torch.tensor(group).repeat_interleave(torch.tensor(sizes))
-        place = [part.moment + (part.role == ASKED and part.segment.is_next) for part in parts]
+        place = [
+            math.nan if part.role == INSTRUCTION else part.moment + (part.role == ASKED and part.segment.is_next)
+            for part in parts
+        ]
         self.moments = torch.tensor(place).repeat_interleave(torch.tensor(sizes))
         self.env_steps = torch.cat([part.segment.coordinates[:, 0] for part in parts])
-        cameras = [part.segment.kinds if part.segment.by_camera else -torch.ones(len(part.segment)) for part in parts]
-        self.cameras: Int[Tensor, " token"] = torch.cat(cameras).long()
+        self.cameras = torch.cat([part.segment.cameras for part in parts])
+
+    def to(self, device: torch.device) -> "Layout":
+        """The same with its numbers on a device."""
+        moved = copy(self)
+        for name in ("moments", "env_steps", "groups", "cameras"):
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
 
     @property
     def num_tokens(self) -> int:
@@ -140,6 +155,13 @@ def sees(query: Query, now: int, part: Part) -> bool:
     if part.moment == now + 1:
         return part.segment.stream in query.given
     return part.moment <= now and is_recent and (query.observed is None or part.segment.stream in query.observed)
+
+
+def missing_cameras(
+    cameras: Int[Tensor, " token"], camera_is_pad: Bool[Tensor, " batch camera"]
+) -> Bool[Tensor, " batch token"]:
+    """True for tokens that show a camera which the sample lacks."""
+    return camera_is_pad[:, cameras.clamp_min(0)] & (cameras >= 0)
 
 
 def grid_coordinates(height: int, width: int, env_steps: float = 0.0) -> Float[Tensor, " token 3"]:
