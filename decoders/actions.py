@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from decoders.vectors import EmbodimentLinear, Normalizer
+from decoders.vectors import EmbodimentLinear, Normalizer, beyond_stride
 from unified.errors import UserError, check_numbers, unknown_name
 from unified.model.batch import Batch
 from unified.model.network.sequence import Segment
@@ -104,19 +104,15 @@ class ActionDecoder(CommandDecoder):
     def encode(self, batch: Batch) -> Float[Tensor, " batch step command action_dim"]:
         """The executed commands, normalised; 0 past a shorter stride of a sample's own."""
         clean = self.normalize(batch.column("between", ACTION), batch)
-        return clean if batch.stride is None else clean.masked_fill(self._beyond(batch), 0.0)
+        return clean.masked_fill(self._beyond(batch), 0.0)
 
     def is_pad(self, batch: Batch) -> Bool[Tensor, " batch step command action_dim"]:
         """True in steps that end past the end of the episode, beyond a sample's stride, and for what a body lacks."""
-        pad = self.lacks(batch).expand(-1, batch.num_moments - 1, self.length, -1)
-        if batch.stride is not None:
-            pad = pad | self._beyond(batch)
+        pad = (self.lacks(batch) | self._beyond(batch)).expand(-1, batch.num_moments - 1, -1, -1)
         return pad if batch.moment_is_pad is None else pad | batch.moment_is_pad[:, 1:, None, None]
 
     def _beyond(self, batch: Batch) -> Bool[Tensor, " batch 1 command 1"]:
-        assert batch.stride is not None
-        command = torch.arange(self.length, device=batch.stride.device)
-        return (command >= batch.stride[:, None])[:, None, :, None]
+        return beyond_stride(batch, self.length)[:, None, :, None]
 
 
 class PlanDecoder(CommandDecoder):

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from unified.model.batch import Batch
 from unified.model.spec import DataSpec
 
 
@@ -48,8 +49,13 @@ class Normalizer(nn.Module):
         self.register_buffer("is_pad", is_pad, persistent=False)
 
     def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]], key: str, spec: DataSpec) -> None:
-        """Take mean and standard deviation of `key` for each embodiment (`unified.data.stats`); 0 counts as 1."""
+        """Take mean and standard deviation of `key` for each embodiment (`unified.data.stats`); 0 counts as 1.
+
+        Embodiments without such a column are left alone.
+        """
         for row, body in enumerate(spec.embodiments):
+            if bool(self.is_pad[row].all()):
+                continue
             values = stats[body.name][key]
             size = len(values["std"])
             self.mean[row, :size] = torch.tensor(values["mean"], dtype=torch.float32)
@@ -69,3 +75,9 @@ class Normalizer(nn.Module):
         """The inverse of `normalize`."""
         scaled = values * self.std[embodiment][:, None] + self.mean[embodiment][:, None]
         return scaled.masked_fill(self.is_pad[embodiment][:, None], 0.0)
+
+
+def beyond_stride(batch: Batch, env_steps: int) -> Bool[Tensor, " batch env_step"]:
+    """True for env steps of a step that lie beyond a sample's own, shorter stride."""
+    count = torch.arange(env_steps, device=batch.images.device).expand(len(batch), -1)
+    return torch.zeros_like(count, dtype=torch.bool) if batch.stride is None else count >= batch.stride[:, None]

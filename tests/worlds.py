@@ -71,8 +71,8 @@ def random_batch(spec: DataSpec, size: int = 3, seed: int = 0, moments: int | No
     has = torch.tensor([[camera in body.cameras for camera in spec.cameras] for body in spec.embodiments])[embodiment]
     return Batch(
         images=uniform(moments, len(spec.cameras), channels, *spec.image_size),
-        at={PROPRIO: uniform(moments, spec.proprio_dim)},
-        between={ACTION: uniform(moments - 1, spec.frame_stride, spec.action_dim)},
+        at={name: uniform(moments, spec.width(name)) for name in (PROPRIO, *spec.columns)},
+        between={name: uniform(moments - 1, spec.frame_stride, spec.width(name)) for name in (ACTION, *spec.columns)},
         ahead={ACTION: uniform(moments, spec.action_horizon, spec.action_dim)},
         embodiment=embodiment,
         task=tuple(f"task number {index % 2}" for index in range(size)),
