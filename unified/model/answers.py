@@ -112,6 +112,12 @@ class Answers(Tokens):
         for stream in dict.fromkeys(segment.stream for segment in self._moment):
             views = [(s, piece) for s, piece in zip(self._moment, pieces, strict=True) if s.stream == stream]
             shown += self._remember(views, MOMENT, first, history, batch.camera_is_pad)
+        return shown + self.remember_commands(batch, first)
+
+    @torch.no_grad()
+    def remember_commands(self, batch: Batch, first: int = 0) -> list[Shown]:
+        """The commands of a batch alone, see `remember`."""
+        shown: list[Shown] = []
         for name in self._commands:
             if batch.between.keys() >= set(self._columns(name)):
                 shown += self._remember([(self._asked[name], self._command(name, batch))], COMMANDS, first)

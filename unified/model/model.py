@@ -79,7 +79,7 @@ class UnifiedModel(Answers):
     def draw(self, keys: Sequence[Sequence[int]]) -> Draws:
         """Random times, noise and withheld instructions of the rows with these keys, each from its own alone."""
         moments = self.spec.num_moments
-        rows = [self._draw_row(torch.Generator().manual_seed(_seed(key)), moments) for key in keys]
+        rows = [self._draw_row(torch.Generator().manual_seed(seed_of(key)), moments) for key in keys]
         noises = [row.history_noise for row in rows if row.history_noise is not None]
         return Draws(
             {name: torch.cat([row.t[name] for row in rows]) for name in rows[0].t},
@@ -200,7 +200,8 @@ def _without_cameras(
     return (mask & ~missing_cameras(layout.cameras, batch.camera_is_pad)[:, None]) | itself
 
 
-def _seed(key: Sequence[int]) -> int:
+def seed_of(key: Sequence[int]) -> int:
+    """Of the generator of whatever has this key, for example a row."""
     return int(np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
