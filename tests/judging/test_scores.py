@@ -1,67 +1,22 @@
-"""Scores against values computed by hand, and against the model asked directly."""
+"""Scores of films against values computed by hand, and against the model asked directly."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
-from tests.rollout.test_policies import SAWYER, make_model
-from unified.data.heldout import HeldOutWindows, choose_windows
+from tests.judging.conftest import SPEC, a_model, held_out
+from tests.worlds import random_batch, small_config
+from unified.data.heldout import HeldOutWindows
+from unified.data.windows import WindowSource
 from unified.errors import UserError
-from unified.judging.scores import (
-    MOVING_THRESHOLD,
-    action_scores,
-    bootstrap,
-    film_errors,
-    film_scores,
-    partners,
-    psnr,
-)
-from unified.model.batch import Batch, Observation
-from unified.model.spec import DataSpec
-
-SPEC = DataSpec(embodiments=(SAWYER,), cameras=("corner2",), image_size=(32, 32))
-
-
-class TensorWindows:
-    """Windows that lie in memory: two tasks, four episodes of six windows each. A window's actions end with it."""
-
-    spec = replace(SPEC, action_horizon=1)
-
-    class source:  # noqa: N801
-        class cache:  # noqa: N801
-            bounds = np.array([0, 6, 12, 18, 24])
-            task = np.array([0] * 18 + [1] * 6)
-            action = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)
-
-    sources = (source,)
-
-    def __init__(self):
-        generator = torch.Generator().manual_seed(0)
-        images = torch.rand(24, 1, 2, 3, 32, 32, generator=generator) * 2 - 1
-        images[:, :, 1, :, 16:] = images[:, :, 0, :, 16:]  # the lower half stands still
-        observation = Observation(
-            images=images[:, :, :1],
-            proprio=torch.randn(24, 1, 4, generator=generator),
-            embodiment=torch.zeros(24, dtype=torch.long),
-            task=("reach",) * 18 + ("push",) * 6,
-        )
-        self.batch = Batch(
-            observation=observation,
-            video=images[:, :, 1:],
-            action=torch.randn(24, 8, 4, generator=generator),
-            action_is_pad=torch.arange(8).expand(24, -1) >= 6,
-        )
-        self.episodes = np.repeat(np.arange(4), 6)
-
-    def fetch(self, rows):
-        return self.batch.select(torch.as_tensor(rows[1]))
-
-
-def held_out() -> HeldOutWindows:
-    dataset = TensorWindows()
-    return HeldOutWindows(dataset, np.zeros(24, np.int64), np.arange(24), dataset.episodes)
+from unified.judging.scores import MOVING_THRESHOLD, compared, film_errors, film_scores, imagine, partners, psnr
+from unified.model.model import UnifiedModel
+from unified.model.queries import Query
+from unified.model.spec import ACTION
+from unified.model.stored.history import History
 
 
 def test_psnr_has_its_textbook_values():
@@ -69,153 +24,173 @@ def test_psnr_has_its_textbook_values():
 
 
 def test_film_errors_count_moving_pixels_and_skip_padding():
-    last = torch.zeros(1, 1, 1, 3, 2, 2)
-    truth = torch.zeros(1, 1, 2, 3, 2, 2)
-    truth[0, 0, :, 0, 0, 0] = 0.4  # one colour of one pixel, a fifth of the range
-    truth[0, 0, :, 1, 1, 1] = MOVING_THRESHOLD  # half the threshold: stands still
-    observation = Observation(last, torch.zeros(1, 1, 4), torch.zeros(1, dtype=torch.long), ("",))
-    batch = Batch(observation, video=truth, video_is_pad=torch.tensor([[False, True]]))
-    errors = film_errors(torch.zeros_like(truth), batch)
+    batch = random_batch(SPEC, 1)
+    images = torch.zeros(1, 3, 1, 3, 2, 2)
+    images[0, 1:, 0, 0, 0, 0] = 0.4  # one colour of one pixel, a fifth of the range
+    images[0, 1:, 0, 1, 1, 1] = MOVING_THRESHOLD  # half the threshold: stands still
+    batch = replace(batch, images=images, moment_is_pad=torch.tensor([[False, False, True]]))
+    errors = film_errors(torch.zeros(1, 2, 1, 3, 2, 2), batch)
     still = (MOVING_THRESHOLD / 2) ** 2
-    assert errors[0, 0].tolist() == pytest.approx([0.2**2 + still, 12, 0.2**2, 3])
-    assert errors[0, 1].tolist() == [0, 0, 0, 0]
+    assert errors[0, 0, :4].tolist() == pytest.approx([0.2**2 + still, 12, 0.2**2, 3])
+    assert errors[0, 1, :4].tolist() == [0, 0, 0, 0]
 
 
 def test_film_errors_leave_out_cameras_that_are_not_there():
-    images = torch.zeros(1, 2, 1, 3, 4, 4)
-    observation = Observation(
-        images, torch.zeros(1, 1, 4), torch.zeros(1, dtype=torch.long), ("",), torch.tensor([[False, True]])
+    batch = replace(
+        random_batch(SPEC, 1, moments=2),
+        images=torch.zeros(1, 2, 2, 3, 12, 12),
+        camera_is_pad=torch.tensor([[False, True]]),
     )
-    errors = film_errors(torch.ones_like(images), Batch(observation, video=images))
-    assert errors[0, 0, 1] == 48
+    errors = film_errors(torch.ones(1, 1, 2, 3, 12, 12), batch)
+    assert errors[0, 0, 1] == 3 * 144
+    assert errors[0, 0, 5] == 1
 
 
-def test_partners_are_other_episodes_of_the_same_task():
-    windows = held_out()
+def test_partners_are_other_episodes_of_the_same_task_with_all_their_commands(windows: HeldOutWindows):
+    cache = windows.dataset.sources[0].cache
     chosen = partners(windows, seed=3)
-    assert (chosen[18:] == -1).all(), "the only push episode has no partner"
-    assert (windows.episode[chosen[:18]] != windows.episode[:18]).all()
-    assert (chosen[:18] < 18).all()
-    assert len(set(chosen[:18])) > 5
+    assert (chosen >= 0).all()
+    tasks, starts = np.asarray(cache.task), windows.present
+    assert (tasks[chosen] == tasks[starts]).all()
+    ends = np.searchsorted(cache.bounds, chosen, side="right")
+    assert (ends != np.searchsorted(cache.bounds, starts, side="right")).all()
+    assert (chosen + 8 <= cache.bounds[ends]).all()
+    assert len(set(ends.tolist())) > 4, "episodes that were trained on lend theirs too"
+    assert not np.array_equal(chosen, partners(windows, seed=4))
 
 
-def test_partners_come_from_any_episode_and_have_all_their_actions():
-    windows = held_out()
-    windows.dataset.spec = SPEC
-    assert (partners(windows, seed=3) == -1).all(), "no episode is as long as eight actions"
-    windows.dataset.spec = replace(SPEC, action_horizon=5)
-    few = windows.pick(np.arange(6))
-    chosen = partners(few, seed=3)
-    assert set(chosen) <= {6, 7, 12, 13}, "episodes that are not among the windows lend theirs, whole ones"
+def test_commands_are_lent_from_the_row_that_was_chosen(windows: HeldOutWindows):
+    action = windows.dataset.sources[0].cache.columns[ACTION]
+    lent = windows.commands_from(np.arange(len(windows)))
+    assert lent.shape == (len(windows), 4, 2, 3)
+    np.testing.assert_array_equal(lent[5].reshape(8, 3), action[5:13])
 
 
-def test_the_interval_resamples_episodes_and_not_windows():
-    sums = np.stack([np.repeat([0.0, 1.0] * 8, 50), np.ones(800)], axis=1)
-    by_episode = bootstrap(lambda t: t[:, 0] / t[:, 1], sums, np.repeat(np.arange(16), 50))
-    by_window = bootstrap(lambda t: t[:, 0] / t[:, 1], sums, np.arange(800))
-    assert by_episode["value"] == by_window["value"] == 0.5
-    width = by_episode["ci95"][1] - by_episode["ci95"][0]
-    assert width == pytest.approx(2 * 1.96 * 0.5 / 4, rel=0.15)
-    assert by_window["ci95"][1] - by_window["ci95"][0] < width / 4
-
-
-def test_one_episode_has_no_interval():
-    assert bootstrap(lambda t: t[:, 0], np.ones((5, 1)), np.zeros(5, np.int64)) == {"value": 5.0, "ci95": None}
+def test_the_true_commands_are_those_of_the_windows(windows: HeldOutWindows):
+    told = windows.fetch().between[ACTION][:, windows.known - 1 :]
+    np.testing.assert_array_equal(told, windows.commands_from(windows.present))
 
 
 @torch.no_grad()
-def test_film_scores_equal_the_model_asked_directly():
-    model, windows = make_model(SPEC).eval(), held_out()
-    scores = film_scores(model, windows, num_steps=1, batch_size=24)
-    batch = windows.dataset.batch
-    film = model.sample(batch, "world_model", generator=torch.Generator().manual_seed(0))["video"].clamp(-1, 1)
-    expected = -10 * torch.log10(((film - batch.video) / 2).square().mean()).item()
-    assert scores["arms"]["true_actions"]["psnr"] == pytest.approx(expected, abs=1e-4)
-    copied = -10 * torch.log10(((batch.observation.images - batch.video) / 2).square().mean()).item()
-    assert scores["arms"]["copy_last"]["psnr"] == pytest.approx(copied, abs=1e-4)
-    assert scores["gain_over_copy_db"]["value"] == pytest.approx(expected - copied, abs=1e-4)
-    assert scores["arms"]["copy_last"]["moving_psnr"] < copied
-    assert 0.4 < scores["moving_share"] < 0.5
-    assert (scores["windows"], scores["episodes"], scores["shuffled_windows"]) == (24, 4, 18)
-    assert scores["arms"]["true_actions"]["psnr_per_frame"] == [pytest.approx(expected, abs=1e-4)]
+def test_film_scores_equal_the_model_asked_directly(windows: HeldOutWindows, model: UnifiedModel):
+    windows = windows.pick(np.array([3, 14, 15, 30]))
+    scores = film_scores(model, windows, batch_size=3)
+    batch = windows.fetch()
+    films = imagine(model, batch, torch.from_numpy(windows.commands_from(windows.present)), known=2)
+    truth = (batch.images[:, 5] + 1) / 2  # eight env steps after moment 1, the present
+
+    def expected(film: torch.Tensor) -> tuple[float, float]:
+        imagined = (film[:, 3].flatten(0, 1) + 1) / 2
+        measures = PeakSignalNoiseRatio(data_range=1.0), StructuralSimilarityIndexMeasure(data_range=1.0)
+        return tuple(measure(imagined, truth.flatten(0, 1)).item() for measure in measures)  # pyright: ignore[reportReturnType]
+
+    for arm in ("true_actions", "no_actions", "joint", "copy_last"):
+        made = scores["arms"][arm]
+        assert (made["psnr"], made["ssim"]) == pytest.approx(expected(films[arm]), abs=1e-3), arm
+        assert made["psnr_per_frame"][3] == pytest.approx(made["psnr"])
+        assert len(made["psnr_per_frame"]) == len(made["ssim_per_frame"]) == 4
+    assert set(scores["arms"]) == {"true_actions", "shuffled_actions", "no_actions", "joint", "copy_last"}
+    gain = scores["arms"]["true_actions"]["psnr"] - scores["arms"]["copy_last"]["psnr"]
+    assert scores["gain_over_copy_db"]["value"] == pytest.approx(gain)
     low, high = scores["gain_over_copy_db"]["ci95"]
-    assert low <= scores["gain_over_copy_db"]["value"] <= high
-
-
-def test_shuffled_actions_really_reach_the_model():
-    scores = film_scores(make_model(SPEC).eval(), held_out())
-    assert scores["arms"]["shuffled_actions"]["psnr"] != scores["arms"]["true_actions"]["psnr"]
-    assert scores["shuffled_cost_db"]["value"] != 0
-    same = held_out()
-    same.dataset.batch = replace(same.dataset.batch, action=torch.ones(24, 8, 4))
-    assert film_scores(make_model(SPEC).eval(), same)["shuffled_cost_db"]["value"] == 0
+    assert low <= gain <= high
+    assert (scores["steps_ahead"], scores["env_steps"], scores["known_moments"]) == (8, [2, 4, 6, 8], 2)
+    assert (scores["windows"], scores["episodes"], scores["shuffled_windows"]) == (4, 3, 4)
+    assert scores["proprio"] == "imagined"
 
 
 @torch.no_grad()
-def test_action_scores_equal_the_model_asked_directly_and_skip_padding():
-    model, windows = make_model(SPEC).eval(), held_out()
-    std = [0.5, 1.0, 2.0, 4.0]
-    model.set_stats(
-        {
-            "metaworld": {
-                "action": {"mean": [0.1] * 4, "std": std},
-                "observation.state": {"mean": [0.0] * 4, "std": [1.0] * 4},
-            }
-        }
+def test_films_come_from_the_known_moments_the_told_commands_and_nothing_else(
+    windows: HeldOutWindows, model: UnifiedModel
+):
+    batch = windows.pick(np.array([3, 14])).fetch()
+    lent = torch.zeros(2, 4, 2, 3)
+
+    def imagined(**changes: object) -> dict[str, torch.Tensor]:
+        return imagine(model, replace(batch, **changes), lent, known=2)  # pyright: ignore[reportArgumentType]
+
+    def after_the_present(values: torch.Tensor, first: int = 2) -> torch.Tensor:
+        return torch.cat([values[:, :first], -values[:, first:]], dim=1)
+
+    films = imagined()
+    blind = imagined(
+        images=after_the_present(batch.images), at={name: after_the_present(value) for name, value in batch.at.items()}
     )
-    scores = action_scores(model, windows, batch_size=24)
-    batch = windows.dataset.batch
-    target = (batch.action - 0.1) / torch.tensor(std)
-    assert scores["arms"]["mean_predictor"]["mse"] == pytest.approx(target[:, :6].square().mean().item(), rel=1e-5)
-    guess = model.sample(batch, "inverse_dynamics", generator=torch.Generator().manual_seed(0))["action"]
-    expected = ((guess - batch.action) / torch.tensor(std))[:, :6].square().mean().item()
-    assert scores["arms"]["inverse_dynamics"]["mse"] == pytest.approx(expected, rel=1e-4)
-    ratio = scores["arms"]["inverse_dynamics"]["mse"] / scores["arms"]["policy"]["mse"]
-    assert scores["inverse_over_policy"]["value"] == pytest.approx(ratio)
-    assert set(scores["arms"]) == {"mean_predictor", "hold_action", "policy", "inverse_dynamics", "joint"}
+    assert all(torch.equal(films[arm], blind[arm]) for arm in films), "nothing is seen of the truth"
+    told = imagined(between={ACTION: after_the_present(batch.between[ACTION], first=1)})
+    moved = {arm for arm in films if not torch.equal(films[arm], told[arm])}
+    assert moved == {"true_actions"}, "the commands after the present reach the world model alone"
+    past = imagined(images=torch.cat([-batch.images[:, :1], batch.images[:, 1:]], dim=1))
+    assert not torch.equal(films["true_actions"][:, 0], past["true_actions"][:, 0]), "earlier moments are seen"
 
 
-def test_repeating_the_last_action_is_judged_where_there_is_one_and_each_action_stands_alone():
-    model, windows = make_model(SPEC).eval(), held_out()
-    before = windows.dataset.source.cache.action
-    known = np.arange(24) % 6 > 0  # an episode's first frame has no frame before
-    error = windows.dataset.batch.action[known, :6] - torch.from_numpy(before[np.flatnonzero(known) - 1])[:, None]
-    scores = action_scores(model, windows, batch_size=7)["arms"]["hold_action"]
-    assert scores["mse"] == pytest.approx(error.square().mean().item(), rel=1e-5)
-    assert scores["mse_per_action"] == pytest.approx(error.square().mean((0, 1)).tolist(), rel=1e-5)
+def test_shuffled_actions_really_reach_the_model(windows: HeldOutWindows, model: UnifiedModel):
+    windows = windows.pick(np.arange(0, len(windows), 4))
+    assert film_scores(model, windows)["shuffled_cost_db"]["value"] != 0
+    action = windows.dataset.sources[0].cache.columns[ACTION]
+    windows.dataset.sources[0].cache.columns[ACTION] = np.ones_like(action)
+    try:
+        assert film_scores(model, windows)["shuffled_cost_db"]["value"] == 0
+    finally:
+        windows.dataset.sources[0].cache.columns[ACTION] = action
 
 
-def test_windows_that_all_begin_their_episodes_have_no_last_action_to_be_compared_with():
-    model, windows = make_model(SPEC).eval(), held_out()
-    first = replace(windows, **{name: getattr(windows, name)[::6] for name in ("source", "frame", "episode")})
-    assert "hold_action" not in action_scores(model, first, batch_size=7)["arms"]
+def test_scores_do_not_depend_on_the_size_of_a_batch(windows: HeldOutWindows, model: UnifiedModel):
+    windows = windows.pick(np.arange(0, len(windows), 6))
+    some, all_ = (film_scores(model, windows, batch_size=size)["arms"]["true_actions"] for size in (2, 64))
+    assert some["psnr_per_frame"] == pytest.approx(all_["psnr_per_frame"], abs=1e-4)
 
 
-def test_an_interval_is_drawn_from_the_episodes_in_which_something_counts():
-    model, windows = make_model(SPEC).eval(), held_out()
-    rows = [0, 6, 7, 12]  # only the second episode has a frame with a frame before it
-    some = replace(windows, **{name: getattr(windows, name)[rows] for name in ("source", "frame", "episode")})
-    assert action_scores(model, some, batch_size=7)["arms"]["hold_action"]["mse_ci95"] is None
+def test_arms_of_queries_that_were_not_learned_are_left_out_and_ones_own_stand_beside_the_rest(
+    windows: HeldOutWindows,
+):
+    windows = windows.pick(np.array([3, 14]))
+    scores = film_scores(a_model(SPEC, "video"), windows)
+    assert set(scores["arms"]) == {"no_actions", "copy_last"}
+    assert "gain_over_copy_db" not in scores
+    model = a_model()
+    model.history = History({"short": Query("short", given=("action",), wanted=("next",), history=0)})
+    assert set(film_scores(model, windows)["arms"]) == {"short", "copy_last"}
 
 
-class Lengths:
-    """What `choose_windows` reads of a source: 3 episodes of 10, 4 and 20 rows, the second not held out."""
-
-    class cache:  # noqa: N801
-        bounds = np.array([0, 10, 14, 34])
-
-    frames = np.array([*range(10), *range(14, 34)])
+def test_a_model_without_a_stream_of_proprio_says_that_it_holds_it(windows: HeldOutWindows):
+    decoders = {name: part for name, part in small_config().decoders.items() if name != "proprio"}
+    model = a_model(config=small_config(decoders=decoders))
+    assert film_scores(model, windows.pick(np.array([3, 14])))["proprio"] == "held"
 
 
-def test_chosen_windows_are_spread_and_stay_inside_their_episode():
-    class Dataset:
-        sources = (Lengths, Lengths)
+@pytest.mark.parametrize(("stride", "steps", "expected"), [(1, 8, 8), (2, 4, 8), (2, 6, 8), (3, 3, 9), (2, 2, 4)])
+def test_films_are_compared_eight_env_steps_ahead_or_at_their_end(
+    source: WindowSource, stride: int, steps: int, expected: int
+):
+    spec = replace(SPEC, frame_stride=max(stride, 2))
+    windows = held_out(replace(source, frame_stride=stride), spec, known=1, steps=steps)
+    assert (compared(windows) + 1) * stride == expected
 
-    windows = choose_windows(Dataset, count=1000, steps_ahead=8)
-    assert windows.frame[windows.source == 0].tolist() == [0, 1, *range(14, 26)]
-    assert sorted(set(windows.episode.tolist())) == [0, 2, 3, 5]
-    few = choose_windows(Dataset, count=7, steps_ahead=8)
-    assert len(few) == 7
-    assert set(few.source.tolist()) == {0, 1}
-    with pytest.raises(UserError, match="longer than 20 env steps"):
-        choose_windows(Dataset, count=7, steps_ahead=20)
+
+def test_chosen_windows_are_spread_whole_and_stay_inside_their_episode(source: WindowSource):
+    windows = held_out(source, known=3, steps=4)
+    bounds = source.cache.bounds
+    first, last = windows.frame, windows.frame + 2 * 6
+    assert (np.searchsorted(bounds, first, side="right") == np.searchsorted(bounds, last, side="right")).all()
+    assert sorted(set(windows.episode.tolist())) == [3, 4, 5, 6]
+    assert len(windows) == sum(length - 12 for length in (24, 20, 16, 19))
+    assert (windows.present == first + 4).all()
+    batch = windows.fetch()
+    assert batch.moment_is_pad is not None
+    assert not batch.moment_is_pad.any()
+
+
+def test_windows_know_fewer_moments_where_episodes_are_short(source: WindowSource):
+    windows = held_out(source, known=100, steps=4)
+    assert windows.known == 8, "the longest of them has 24 frames, 12 moments"
+    assert windows.steps == 4
+    with pytest.raises(UserError, match="longer than 24 env steps"):
+        held_out(source, known=2, steps=12)
+
+
+def test_the_instruction_is_that_of_the_present(source: WindowSource):
+    """The toy's task changes in the middle of every episode."""
+    windows = held_out(source, known=6, steps=1)
+    told = set(zip(windows.dataset.fetch((windows.source, windows.frame)).task, windows.fetch().task, strict=True))
+    assert ("task 1", "then rest") in told

@@ -15,7 +15,7 @@ from unified.judging.evaluation import loss_curves
 from unified.judging.results import write_results
 from unified.report.html import data_uri
 from unified.report.page import render, write_report
-from unified.report.tables import print_tables, summaries
+from unified.report.tables import print_scores, print_tables, summaries
 from unified.report.video import encode_png, write_mp4
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,15 +53,20 @@ class Reader(html.parser.HTMLParser):
 
 def scores():
     level = {"psnr": 25.0, "psnr_ci95": [24.0, 26.0], "moving_psnr": 18.0, "moving_psnr_ci95": [17.0, 19.0]}
-    names = ("copy_last", "true_actions", "no_actions", "shuffled_actions")
+    level |= {"ssim": 0.875, "ssim_ci95": [0.85, 0.9], "psnr_per_frame": [27.25, 25.0]}
+    names = ("copy_last", "true_actions", "no_actions", "shuffled_actions", "own")
     gain = {"value": 5.5, "ci95": [5.0, 6.0]}
     gains = ("gain_over_copy_db", "shuffled_cost_db", "no_actions_cost_db")
     film = {"arms": dict.fromkeys(names, level), "moving_share": 0.13, "windows": 100, "episodes": 7, "num_steps": 1}
+    film |= {"env_steps": [4, 8], "steps_ahead": 8, "proprio": "imagined"}
     film |= {prefix + name: gain for name in gains for prefix in ("", "moving_")} | {"shuffled_windows": 90}
-    arms = {"mean_predictor": 1.0, "policy": 0.2, "inverse_dynamics": 0.1, "joint": 0.21}
+    arms = {"mean_predictor": 1.0, "linear_proprio": 0.3, "inverse_dynamics": 0.1, "policy": 0.2, "joint": 0.21}
     action = {"arms": {name: {"mse": value, "mse_ci95": [value, value]} for name, value in arms.items()}}
+    action["arms"]["inverse_by_sight"] = {"mse": 0.4, "mse_ci95": [0.3, 0.5], "trained": False}
+    action["on_expert"] = {"policy": {"mse": 0.125, "mse_ci95": [0.1, 0.15]}}
     action |= {"inverse_over_policy": {"value": 0.5, "ci95": [0.4, 0.6]}, "windows": 100, "episodes": 7, "num_steps": 1}
-    return {"film": film, "action": action, "steps_ahead": 8, "strip": "films/strip.png"}
+    asked = {"known_moments": 4, "frame_stride": 4, "not_trained": ["inverse_by_sight"], "not_scored": ["measure"]}
+    return {"film": film, "action": action, "strip": "films/strip.png", "episodes": {"judged": "held out"}, **asked}
 
 
 def full_results(folder):
@@ -106,6 +111,29 @@ def test_the_page_holds_every_number_and_film_and_asks_no_other_address(tmp_path
     ):
         assert wanted in text, wanted
     assert "removed-since" not in text
+
+
+def test_films_say_how_far_ahead_they_are_and_queries_what_was_trained(tmp_path, capsys):
+    made = full_results(tmp_path)
+    words = Reader(render(made, tmp_path)).words
+    for wanted in (
+        "8 env steps ahead: +5.50 dB",
+        "What the body measures is imagined, never recorded",
+        "4 known moments every 4 env steps",
+        "env steps ahead 4 8",
+        "27.25 dB 25.00 dB",
+        "own query 25.00 dB",
+        "0.875 [0.850",
+        "inverse dynamics by sight alone not trained 0.400",
+        "Against the expert's own actions the policy query (sees no future) is off by 0.125",
+    ):
+        assert wanted in words, wanted
+    assert words.index("linear regression on measured states") < words.index("policy query (sees no future) 0.2")
+    print_scores(made["queries"])
+    printed = capsys.readouterr().out
+    assert "play: action error of inverse_by_sight 0.4000, not trained" in printed
+    assert "play: film of true_actions 25.00 dB, moving pixels 18.00 dB, SSIM 0.875, 8 env steps ahead" in printed
+    assert "play: the measure query wants nothing that is scored" in printed
 
 
 def test_scores_of_one_episode_are_shown_without_an_interval(tmp_path):

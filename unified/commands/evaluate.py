@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unified.commands.bar import progress_bar
-from unified.errors import UserError
+from unified.errors import UserError, check_numbers
 from unified.judging.results import EpisodeResult
 from unified.report.tables import print_tables
 from unified.rollout.builtin import BUILTIN_POLICIES, check_builtin, is_builtin, label, labels
@@ -75,6 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="DATASET",
         help="also score all queries on the episodes that the checkpoint held out, or on all if it knows none of them",
+    )
+    model.add_argument(
+        "--steps-ahead",
+        type=int,
+        default=8,
+        metavar="N",
+        help="env steps that films of held-out windows go on after what is known (default 8, where they are compared)",
     )
     model.add_argument("--windows", type=int, default=512, metavar="N", help="held-out windows a dataset (default 512)")
     model.add_argument(
@@ -149,6 +156,7 @@ def _keep(content: Mapping[str, Any], folder: Path, output: Path, stack: ExitSta
 def _judge_recordings(args: argparse.Namespace, stack: ExitStack) -> int:
     """Score a checkpoint on held-out recordings alone: for bodies that no simulator here moves."""
     from unified.judging.evaluation import collect_results, loss_curves, new_evaluation
+    from unified.report.tables import print_scores
 
     if not args.data or is_builtin(args.policy, ()):
         raise UserError("Without --suite there must be a checkpoint as --policy and a recording as --data.")
@@ -162,18 +170,7 @@ def _judge_recordings(args: argparse.Namespace, stack: ExitStack) -> int:
     curves = loss_curves(args.policy)
     content = collect_results(suite, args.policy, [], args.seed, args.split, {}, command, training=curves, queries=more)
     page = _keep(content, folder, output, stack)
-    for name, scores in more.items():
-        sys.stdout.write(f"{name}: judged on episodes that were {scores['episodes']['judged']}\n")
-        sys.stdout.write("".join(f"{name}: the {query} query was not trained\n" for query in scores["not_trained"]))
-        arms = scores.get("action", {}).get("arms", {})
-        sys.stdout.write("".join(f"{name}: action error of {arm} {row['mse']:.4f}\n" for arm, row in arms.items()))
-        arms = scores.get("film", {}).get("arms", {})
-        sys.stdout.write(
-            "".join(
-                f"{name}: film of {arm} {row['psnr']:.2f} dB, moving pixels {row['moving_psnr']:.2f} dB\n"
-                for arm, row in arms.items()
-            )
-        )
+    print_scores(more)
     sys.stdout.write(f"{output / 'results.json'}\n{page}\n")
     return 0
 
@@ -259,8 +256,10 @@ def _open_recordings(model: "UnifiedModel", args: argparse.Namespace) -> dict[st
     """What of the recordings is judged, by a name for each."""
     from unified.judging.open_loop import open_recording
 
+    numbers = {name.replace("_", "-"): getattr(args, name) for name in ("windows", "steps_ahead", "num_steps")}
+    check_numbers(least=1, prefix="--", **numbers)
     return {
-        name: open_recording(model, root, args.windows, args.embodiment, args.unseen)
+        name: open_recording(model, root, args.windows, args.embodiment, args.unseen, args.steps_ahead)
         for name, root in zip(labels(args.data), args.data, strict=True)
     }
 

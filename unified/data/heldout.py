@@ -16,7 +16,7 @@ from unified.data.table import read_numbers
 from unified.data.windows import WindowDataset, WindowSource
 from unified.errors import UserError
 from unified.model.batch import Batch
-from unified.model.spec import DataSpec, Embodiment
+from unified.model.spec import ACTION, PROPRIO, DataSpec, Embodiment
 from unified.model.stored.history import (
     NEW,
     TRAINED,
@@ -30,70 +30,117 @@ from unified.model.stored.history import (
 
 @dataclass(frozen=True)
 class HeldOutWindows:
-    """Windows to judge on.
+    """Windows to judge on: moments that are known, the last of them the present, then moments to be imagined.
 
     Attributes:
         dataset: reads them.
-        source, frame: which they are (see `unified.data.windows.Rows`).
+        source, frame: their first moments (see `unified.data.windows.Rows`).
         episode: a number for each episode, all sources counted through.
+        known: moments of a window that are known.
+        trained: by source, the rows whose episodes the model was trained on.
     """
 
-    dataset: Any
+    dataset: WindowDataset
     source: Int[np.ndarray, " window"]
     frame: Int[np.ndarray, " window"]
     episode: Int[np.ndarray, " window"]
+    known: int = 1
+    trained: tuple[Int[np.ndarray, " row"], ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
 
+    @property
+    def steps(self) -> int:
+        """Moments of a window that are to be imagined."""
+        return self.dataset.num_moments - self.known
+
+    @property
+    def stride(self) -> int:
+        """Env steps from one moment to the next, of the first source."""
+        return self.dataset.sources[0].frame_stride
+
+    @property
+    def present(self) -> Int[np.ndarray, " window"]:
+        """Rows of the last moments that are known."""
+        strides = np.array([source.frame_stride for source in self.dataset.sources])
+        return self.frame + (self.known - 1) * strides[self.source]
+
     def fetch(self) -> Batch:
-        """All of them at once."""
-        return self.dataset.fetch((self.source, self.frame))
+        """All of them at once, told the instructions of the present."""
+        batch = self.dataset.fetch((self.source, self.frame))
+        caches = [source.cache for source in self.dataset.sources]
+        rows = zip(self.source.tolist(), self.present.tolist(), strict=True)
+        return replace(batch, task=tuple(caches[source].tasks[caches[source].task[row]] for source, row in rows))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """The windows in order, `size` at a time."""
         for start in range(0, len(self), size):
-            yield self.dataset.fetch((self.source[start : start + size], self.frame[start : start + size]))
+            yield self.pick(np.arange(start, min(start + size, len(self)))).fetch()
 
-    def last_actions(self) -> tuple[Float32[np.ndarray, " window action_dim"], Bool[np.ndarray, " window"]]:
-        """The action executed one frame before each window, and whether there was one (not at an episode's start).
+    def last_commands(self) -> tuple[Float32[np.ndarray, " window action_dim"], Bool[np.ndarray, " window"]]:
+        """The command executed right before the present, and whether there was one (not at an episode's start).
 
         Unused entries of bodies with fewer actions than others are zero.
         """
-        actions = np.zeros((len(self), self.dataset.spec.action_dim), np.float32)
+        commands = np.zeros((len(self), self.dataset.spec.action_dim), np.float32)
         is_known = np.zeros(len(self), bool)
         for number, source in enumerate(self.dataset.sources):
             rows = np.flatnonzero(self.source == number)
-            before = self.frame[rows] - 1
-            is_known[rows] = ~np.isin(self.frame[rows], source.cache.bounds)
-            executed = source.cache.action[np.maximum(before, 0)]
-            actions[rows, : executed.shape[1]] = executed
-        return actions, is_known
+            present = self.present[rows]
+            is_known[rows] = ~np.isin(present, source.cache.bounds)
+            executed = source.cache.columns[ACTION][np.maximum(present - 1, 0)]
+            commands[rows, : executed.shape[1]] = executed
+        return commands, is_known
+
+    def commands_from(
+        self, present: Int[np.ndarray, " window"]
+    ) -> Float32[np.ndarray, " window step env_step action_dim"]:
+        """The commands executed from other rows of the windows' sources on, in steps like the windows' own."""
+        spec = self.dataset.spec
+        commands = np.zeros((len(self), self.steps, spec.frame_stride, spec.action_dim), np.float32)
+        for number, source in enumerate(self.dataset.sources):
+            rows = np.flatnonzero(self.source == number)
+            steps = np.arange(self.steps)[:, None] * source.frame_stride + np.arange(source.frame_stride)
+            executed = source.cache.columns[ACTION][present[rows, None, None] + steps]
+            commands[rows, :, : source.frame_stride, : executed.shape[-1]] = executed
+        return commands
 
     def pick(self, rows: Int[np.ndarray, " row"]) -> "HeldOutWindows":
         """Some of the windows."""
         return replace(self, source=self.source[rows], frame=self.frame[rows], episode=self.episode[rows])
 
 
-def choose_windows(dataset: Any, count: int, steps_ahead: int) -> HeldOutWindows:
+def choose_windows(dataset: WindowDataset, count: int, known: int, steps: int) -> HeldOutWindows:
     """Up to `count` windows, evenly spread over all episodes, none of which reaches past the end of its episode.
+
+    Args:
+        dataset: whose sources' frames may be first moments.
+        count: at most so many.
+        known: moments that are known; fewer where no episode is as long.
+        steps: moments to be imagined after them.
 
     Raises:
         UserError: if no episode is long enough.
     """
+    moments = known + steps
     parts: list[tuple[Any, Any, Any]] = []
     num_episodes = 0
     for number, source in enumerate(dataset.sources):
         episode = np.searchsorted(source.cache.bounds, source.frames, side="right") - 1
-        whole = source.frames + steps_ahead < source.cache.bounds[episode + 1]
+        whole = source.frames + (moments - 1) * source.frame_stride < source.cache.bounds[episode + 1]
         frames, episode = source.frames[whole], episode[whole]
         parts.append((np.full(len(frames), number), frames, episode + num_episodes))
         num_episodes += len(source.cache.bounds) - 1
     source, frame, episode = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if not len(frame) and known > 1:
+        return choose_windows(dataset, count, known - 1, steps)
     if not len(frame):
-        raise UserError(f"No held-out episode is longer than {steps_ahead} env steps; record longer or more episodes.")
+        ahead = min(source.frame_stride for source in dataset.sources) * steps
+        raise UserError(f"No held-out episode is longer than {ahead} env steps; record longer or more episodes.")
     picked = np.unique(np.linspace(0, len(frame) - 1, min(count, len(frame))).round().astype(np.int64))
-    return HeldOutWindows(dataset, source[picked], frame[picked], episode[picked])
+    windows = WindowDataset(dataset.sources, dataset.spec, moments)
+    return HeldOutWindows(windows, source[picked], frame[picked], episode[picked], known)
 
 
 @dataclass(frozen=True)
@@ -107,6 +154,12 @@ class Judged:
 
     windows: WindowDataset
     status: dict[int, str]
+
+    def choose(self, count: int, known: int, steps: int) -> HeldOutWindows:
+        """Windows to judge on; see `choose_windows`."""
+        cache = self.windows.sources[0].cache
+        is_trained = np.array([self.status[index] == TRAINED for index in cache.episode_index.tolist()])
+        return replace(choose_windows(self.windows, count, known, steps), trained=(cache.rows(is_trained),))
 
     def to_dict(self) -> dict[str, Any]:
         """What results say: numbers of episodes of each status, and the status of those that were judged."""
@@ -144,7 +197,7 @@ def open_dataset(
     episodes = recording.episodes()
     numbers = read_numbers(recording, episodes)
     origins = [recording.origins[episode.index] for episode in episodes]
-    known = episode_fingerprints(numbers.action, numbers.proprio, numbers.bounds, origins)
+    known = episode_fingerprints(numbers.columns[ACTION], numbers.columns[PROPRIO], numbers.bounds, origins)
     body, cameras, stride = _training_of(spec, history, recording, known, embodiment)
     _check_cameras(place, recording, cameras)
     statuses = {episode.index: status(history.sources, one) for episode, one in zip(episodes, known, strict=True)}
@@ -153,7 +206,8 @@ def open_dataset(
         chosen = np.ones_like(chosen)
     else:
         _check_may_be_judged(history, place, [*statuses.values()], chosen, unseen)
-    cache = Cache.open(open_recording(Source(place, cameras=list(cameras))), spec.image_size)
+    seen = open_recording(Source(place, cameras=list(cameras)), spec.columns)
+    cache = Cache.open(seen, spec.image_size)
     source = WindowSource(cache, cache.rows(chosen), body.name, stride, is_demonstration=recording.is_demonstration)
     return Judged(WindowDataset([source], spec), statuses)
 
@@ -211,26 +265,38 @@ def _check_cameras(root: str, recording: Recording, cameras: Sequence[str]) -> N
 
 
 def _described(recording: Recording) -> Embodiment:
-    sizes = (recording.action_dim, recording.proprio_dim)
+    sizes = (recording.sizes[ACTION], recording.sizes[PROPRIO])
     return Embodiment(recording.recorded_as, *sizes, tuple(recording.cameras), 1 / recording.fps)
 
 
-def pick_window(dataset: WindowDataset, episode: int, frame: int, steps_ahead: int) -> HeldOutWindows:
-    """One window of a data set of one source: frame `frame` of the episode that the recording numbers `episode`.
+def pick_window(dataset: WindowDataset, episode: int, frame: int, steps_ahead: int, known: int = 1) -> HeldOutWindows:
+    """One window of a data set of one source: the present is frame `frame` of the episode that has this number.
+
+    Args:
+        dataset: of one source.
+        episode: the recording's number of the episode.
+        frame: of the present.
+        steps_ahead: env steps that the window goes on after it.
+        known: moments that are known, the present included.
 
     Raises:
-        UserError: if there is no such episode, or it ends less than `steps_ahead` env steps later.
+        UserError: if there is no such episode, or the window would begin before it or end after it.
     """
-    cache = dataset.sources[0].cache
-    known: Sequence[int] = cache.episode_index.tolist()
-    if episode not in known:
-        raise UserError(f"There is no episode {episode}; there are {len(known)}, from {min(known)} to {max(known)}.")
-    place = known.index(episode)
-    length = int(cache.bounds[place + 1] - cache.bounds[place])
-    if not 0 <= frame < length - steps_ahead:
+    (source,) = dataset.sources
+    cache, stride = source.cache, source.frame_stride
+    numbers: Sequence[int] = cache.episode_index.tolist()
+    if episode not in numbers:
         raise UserError(
-            f"Episode {episode} has {length} frames; with {steps_ahead} env steps ahead frame must be between 0 "
-            f"and {length - steps_ahead - 1}, got {frame}."
+            f"There is no episode {episode}; there are {len(numbers)}, from {min(numbers)} to {max(numbers)}."
         )
-    row = np.array([int(cache.bounds[place]) + frame])
-    return HeldOutWindows(dataset, np.zeros(1, np.int64), row, np.array([place]))
+    place = numbers.index(episode)
+    length = int(cache.bounds[place + 1] - cache.bounds[place])
+    before = (known - 1) * stride
+    if not before <= frame < length - steps_ahead:
+        raise UserError(
+            f"Episode {episode} has {length} frames; with {before} env steps before and {steps_ahead} ahead frame must "
+            f"be between {before} and {length - steps_ahead - 1}, got {frame}."
+        )
+    windows = WindowDataset(dataset.sources, dataset.spec, known + steps_ahead // stride)
+    first = np.array([int(cache.bounds[place]) + frame - before])
+    return HeldOutWindows(windows, np.zeros(1, np.int64), first, np.array([place]), known)

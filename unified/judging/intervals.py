@@ -1,8 +1,14 @@
-"""How sure a success rate is: exact and approximate 95 % intervals of proportions and of their weighted means."""
+"""How sure a number is: 95 % intervals of proportions, of weighted means, and of whatever sums over episodes give."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+RESAMPLES = 1000
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -59,6 +65,31 @@ def weighted_mean_interval(
     below = math.sqrt(sum((weight * (rate - low)) ** 2 for weight, rate, (low, _) in parts))
     above = math.sqrt(sum((weight * (high - rate)) ** 2 for weight, rate, (_, high) in parts))
     return max(0.0, mean - below), min(1.0, mean + above)
+
+
+def bootstrap(
+    statistic: Callable[[Float[np.ndarray, " resample column"]], Float[np.ndarray, " resample"]],
+    sums: Float[np.ndarray, " window column"],
+    episodes: Int[np.ndarray, " window"],
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Value and 95 % percentile interval (None for a single episode) of a statistic of sums, resampling whole episodes.
+
+    Args:
+        statistic: from sums over windows, one row a resample, to numbers.
+        sums: what each window adds.
+        episodes: the episode of each window.
+    """
+    numbers, place = np.unique(episodes, return_inverse=True)
+    per_episode = np.zeros((len(numbers), sums.shape[1]))
+    np.add.at(per_episode, place, sums)
+    value = float(statistic(per_episode.sum(axis=0, keepdims=True))[0])
+    if len(numbers) < 2:
+        return {"value": value, "ci95": None}
+    share = np.full(len(numbers), 1 / len(numbers))
+    counts = np.random.default_rng(seed).multinomial(len(numbers), share, size=RESAMPLES)
+    low, high = np.quantile(statistic(counts @ per_episode), [0.025, 0.975])
+    return {"value": value, "ci95": [float(low), float(high)]}
 
 
 def _score_interval(rate: float, trials: int, z: float) -> tuple[float, float]:

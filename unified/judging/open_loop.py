@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from unified.atomic import atomic_path
-from unified.data.heldout import HeldOutWindows, choose_windows, open_dataset
+from unified.data.heldout import HeldOutWindows, open_dataset
+from unified.judging.actions import action_scores
 from unified.judging.evaluation import episodes_of
-from unified.judging.scores import ACTION_QUERIES, FILM_QUERIES, action_scores, film_scores, learned_queries
+from unified.judging.questions import action_queries, film_queries, judged_queries, learned_queries
+from unified.judging.scores import STEPS_AHEAD, film_scores
 from unified.model.model import UnifiedModel
 from unified.report.strips import plan_film, strip
 from unified.report.video import encode_png, write_mp4
@@ -32,55 +34,62 @@ class JudgedWindows:
     windows: HeldOutWindows
     episodes: dict[str, Any]
 
-    @property
-    def stride(self) -> int:
-        """Env steps between future frames."""
-        return self.windows.dataset.sources[0].frame_stride
-
 
 def open_recording(
-    model: UnifiedModel, root: str, num_windows: int = 512, embodiment: str | None = None, unseen: bool = False
+    model: UnifiedModel,
+    root: str,
+    num_windows: int = 512,
+    embodiment: str | None = None,
+    unseen: bool = False,
+    steps_ahead: int = STEPS_AHEAD,
 ) -> JudgedWindows:
     """Choose at most `num_windows` windows to judge; see `open_dataset`.
+
+    Windows begin with as many known moments as the model saw in training, or fewer where episodes are shorter. Films go
+    on for at least `steps_ahead` env steps after them.
 
     Raises:
         UserError: if the recording does not fit the model or has no episode that may be judged and is long enough.
     """
-    spec = model.spec
-    recording = open_dataset(root, spec, model.history, embodiment, unseen)
-    model.text.check(recording.windows.sources[0].cache.tasks)
-    stride = recording.windows.sources[0].frame_stride
-    windows = choose_windows(recording.windows, num_windows, max(stride * spec.num_frames, spec.action_horizon - 1))
+    recording = open_dataset(root, model.spec, model.history, embodiment, unseen)
+    (source,) = recording.windows.sources
+    model.text.check(source.cache.tasks)
+    steps = -(-steps_ahead // source.frame_stride) if film_queries(model) else 1
+    windows = recording.choose(num_windows, known=max(1, model.spec.num_moments - 1), steps=steps)
     return JudgedWindows(root, windows, recording.to_dict())
 
 
 def judge_queries(
     model: UnifiedModel, recording: JudgedWindows, folder: Path, num_steps: int = 1, seed: int = 0
 ) -> dict[str, Any]:
-    """Score every query that a model learned on episodes that it did not (see `unified.judging.scores`).
+    """Score every query that a model learned on episodes that it did not (see `unified.judging.scores` and `actions`).
 
     Args:
+        model: answers.
         recording: what is judged.
         folder: of results.json; the picture goes to <folder>/films.
         num_steps: denoise steps.
         seed: of the noise and the shuffling.
 
     Returns:
-        data; episodes (see `unified.data.heldout.Judged`); steps_ahead (env steps to the first future frame);
-        not_trained, the queries that the model has streams for and never learned; film, action (the tables of
-        `unified.judging.scores`, where any of their queries was learned) and strip (a picture's path, relative to
-        `folder`).
+        data; episodes (see `unified.data.heldout.Judged`); known_moments, frame_stride (env steps between them);
+        not_trained, the queries that the model has streams for and never learned; not_scored, those that it learned and
+        that no number here is about; film, action (the tables, where any of their queries was learned) and strip (a
+        picture's path, relative to `folder`).
     """
-    windows, is_learned = recording.windows, learned_queries(model)
+    windows, learned = recording.windows, learned_queries(model)
+    films, actions = film_queries(model), action_queries(model)
     scores: dict[str, Any] = {
         "data": recording.root,
         "episodes": recording.episodes,
-        "steps_ahead": recording.stride,
-        "not_trained": [name for name, was_trained in is_learned.items() if not was_trained],
+        "known_moments": windows.known,
+        "frame_stride": windows.stride,
+        "not_trained": [name for name in judged_queries(model) if name not in learned],
+        "not_scored": [name for name in learned if name not in {**films, **actions}],
     }
-    if any(is_learned.get(name) for name in ACTION_QUERIES):
+    if actions:
         scores["action"] = action_scores(model, windows, num_steps, seed)
-    if any(is_learned.get(name) for name in FILM_QUERIES.values()):
+    if films:
         scores["film"] = film_scores(model, windows, num_steps, seed)
         scores["strip"] = f"films/windows-{recording.root.strip('/').replace('/', '-')}.png"
         with atomic_path(folder / scores["strip"]) as temporary:

@@ -1,12 +1,14 @@
-"""How well a model answers its queries on held-out windows, beside what costs nothing and beside itself without a hint.
+"""How well a model imagines held-out films, beside copying and beside itself told the wrong commands or none.
+
+A film begins at the present: its first picture is imagined from the known moments, every further one also from those
+imagined before. Proprio is imagined with the pictures, never taken from the recording.
 
 Films are compared as PSNR (in dB, peak 1) of squared errors pooled over all windows, so that windows in which nothing
 moves, where copying is perfect, do not rule the mean. Intervals resample whole episodes, since windows of one episode
 are alike.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,43 +17,46 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unified.data.heldout import HeldOutWindows
+from unified.judging.intervals import bootstrap
+from unified.judging.questions import film_queries
 from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
-from unified.model.queries import get_query
+from unified.model.queries import Query
+from unified.model.spec import ACTION, PROPRIO
+from unified.rollout.dream import Dream
 
 MOVING_THRESHOLD = 0.05
-"""A pixel moves if a colour changes by more than this share of the whole range between now and the future frame."""
+"""A pixel moves if a colour changes by more than this share of the whole range between the present and the frame."""
 
-RESAMPLES = 1000
+STEPS_AHEAD = 8
+"""Films are compared at the first imagined moment that is at least so many env steps ahead."""
+
 ARMS = {
-    "true_actions": "the world model, told the actions that were executed",
-    "shuffled_actions": "the world model, told the actions of another episode of the same task",
-    "no_actions": "the video query, told no actions",
-    "copy_last": "the last observed frame again",
+    "true_actions": "the world model, told the commands that were executed",
+    "shuffled_actions": "the world model, told the commands of another episode of the same task",
+    "no_actions": "the video query, told no commands",
+    "copy_last": "the present frame again",
 }
-FILM_QUERIES = {"true_actions": "world_model", "shuffled_actions": "world_model", "no_actions": "video"}
-ACTION_QUERIES = ("policy", "inverse_dynamics", "joint")
+"""Other queries that imagine films have arms of their own names, told the true commands if they are given any."""
 
-
-def learned_queries(model: UnifiedModel) -> dict[str, bool]:
-    """Of the queries that are scored and that the model has the streams for, whether it learned them."""
-    names = dict.fromkeys((*FILM_QUERIES.values(), *ACTION_QUERIES))
-    return {
-        name: model.history.has_learned(name) for name in names if set(get_query(name).streams) <= set(model.decoders)
-    }
+_SQUARES, _COUNT, _MOVING, _MOVING_COUNT, _SSIM, _SSIM_COUNT = range(6)
 
 
 @torch.no_grad()
 def film_scores(
     model: UnifiedModel, windows: HeldOutWindows, num_steps: int = 1, seed: int = 0, batch_size: int = 64
 ) -> dict[str, Any]:
-    """PSNR of imagined future frames, per arm of `ARMS`, over all pixels and over those that move.
+    """PSNR and SSIM of imagined frames, per arm of `ARMS`, over all pixels and over those that move.
 
     Arms of queries that the model did not learn are left out, and so is what is compared with them.
 
     Returns:
-        windows, episodes, num_steps, moving_threshold, moving_share (of all pixels).
-        arms: name -> {psnr, psnr_ci95, moving_psnr, moving_psnr_ci95, psnr_per_frame}.
+        windows, episodes, num_steps, known_moments, moving_threshold.
+        env_steps: of each imagined frame, how far ahead it is; steps_ahead: of the frame that is compared.
+        proprio: "imagined", or "held" in films of queries that do not want it.
+        moving_share: of all pixels of the frame that is compared.
+        arms: name -> {psnr, psnr_ci95, moving_psnr, moving_psnr_ci95, ssim, ssim_ci95} of that frame, and
+            {psnr_per_frame, moving_psnr_per_frame, ssim_per_frame}. SSIM is None for pictures of less than 11 pixels.
         gain_over_copy_db, moving_gain_over_copy_db: true_actions less copy_last.
         shuffled_cost_db, moving_shuffled_cost_db: true_actions less shuffled_actions, over the `shuffled_windows` that
             have a partner (same task, other episode); no_actions_cost_db likewise less no_actions.
@@ -59,71 +64,123 @@ def film_scores(
     """
     partner = partners(windows, seed)
     has_partner = partner >= 0
-    lender = replace(windows, frame=np.where(has_partner, partner, windows.frame))
+    lent = torch.from_numpy(windows.commands_from(np.where(has_partner, partner, windows.present))).split(batch_size)
     errors: dict[str, list[Tensor]] = {}
-    for batch, shuffled in zip(windows.batches(batch_size), lender.batches(batch_size), strict=True):
-        for name, film in imagine(model, batch, shuffled, num_steps, seed).items():
-            errors.setdefault(name, []).append(film_errors(film, batch))
+    for number, (batch, commands) in enumerate(zip(windows.batches(batch_size), lent, strict=True)):
+        keys = [(number * batch_size + row,) for row in range(len(batch))]
+        for name, film in imagine(model, batch, commands, windows.known, num_steps, seed, keys).items():
+            errors.setdefault(name, []).append(film_errors(film, batch, windows.known))
     pooled = {name: torch.cat(parts).numpy() for name, parts in errors.items()}
+    env_steps, at = [windows.stride * step for step in range(1, windows.steps + 1)], compared(windows)
+    total = pooled["copy_last"][:, at].sum(axis=0)
     return {
         "windows": len(windows),
         "episodes": len(np.unique(windows.episode)),
         "num_steps": num_steps,
+        "known_moments": windows.known,
+        "env_steps": env_steps,
+        "steps_ahead": env_steps[at],
+        "proprio": _proprio(model),
         "moving_threshold": MOVING_THRESHOLD,
-        "moving_share": float(pooled["copy_last"][..., 3].sum() / pooled["copy_last"][..., 1].sum()),
-        **_film_table(pooled, windows.episode, has_partner, seed),
+        "moving_share": float(total[_MOVING_COUNT] / total[_COUNT]),
+        **_film_table(pooled, at, windows.episode, has_partner, seed),
     }
+
+
+def compared(windows: HeldOutWindows) -> int:
+    """Which of the imagined frames is compared: the first at least `STEPS_AHEAD` env steps ahead, else the last."""
+    return min(-(-STEPS_AHEAD // windows.stride), windows.steps) - 1
 
 
 def imagine(
-    model: UnifiedModel, batch: Batch, shuffled: Batch, num_steps: int = 1, seed: int = 0
-) -> dict[str, Float[Tensor, " batch camera frame channel height width"]]:
-    """One film per arm of `ARMS` that was learned, from the same noise, on the CPU; `shuffled` lends its actions."""
+    model: UnifiedModel,
+    batch: Batch,
+    lent: Float[Tensor, " batch step env_step action_dim"],
+    known: int = 1,
+    num_steps: int = 1,
+    seed: int = 0,
+    keys: Sequence[Sequence[int]] | None = None,
+) -> dict[str, Float[Tensor, " batch step camera channel height width"]]:
+    """One film per arm of `ARMS` that was learned, from the same noise, on the CPU.
+
+    Args:
+        model: imagines.
+        batch: windows, of which the first `known` moments are known.
+        lent: another episode's commands, step by step from the present on.
+        known: moments of the batch that are known.
+        num_steps: denoise steps.
+        seed, keys: of the noise, see `Dream`.
+    """
     device = next(model.parameters()).device
+    start = batch.window(0, known - 1).to(device)
+    told = batch.column("between", ACTION)[:, known - 1 :].to(device)
 
-    def sample(question: Batch, query: str) -> Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        return model.sample(question.to(device), query, num_steps=num_steps, generator=generator)["video"].cpu()
+    def film(query: Query, commands: Tensor) -> Tensor:
+        dream = Dream(model, start, num_steps=num_steps, seed=seed, keys=keys)
+        is_told = "action" in query.given
+        pictures = [dream.step(step if is_told else None, query)["video"] for step in commands.unbind(1)]
+        return torch.stack(pictures, dim=1).clamp(-1, 1).cpu()
 
-    assert batch.video is not None
-    questions = {
-        "true_actions": batch,
-        "shuffled_actions": replace(batch, action=shuffled.action),
-        "no_actions": batch,
-    }
-    is_learned = learned_queries(model)
-    films = {arm: sample(questions[arm], query) for arm, query in FILM_QUERIES.items() if is_learned.get(query)}
-    return {**films, "copy_last": batch.observation.images[:, :, -1:].expand_as(batch.video)}
+    queries = film_queries(model)
+    names = {"world_model": "true_actions", "video": "no_actions"}
+    films = {names.get(name, name): film(query, told) for name, query in queries.items()}
+    if "world_model" in queries:
+        films["shuffled_actions"] = film(queries["world_model"], lent.to(device))
+    return {**films, "copy_last": batch.images[:, known - 1 : known].expand(-1, told.shape[1], -1, -1, -1, -1)}
+
+
+def _proprio(model: UnifiedModel) -> str:
+    """Where films have proprio from; the recording is not among the answers."""
+    streams = {name for name in model.decoders if PROPRIO in model.decoder(name).columns.get("at", ())}
+    ways = {"imagined" if streams & set(query.wanted) else "held" for query in film_queries(model).values()}
+    return " or ".join(sorted(ways, reverse=True))
 
 
 def film_errors(
-    film: Float[Tensor, " batch camera frame channel height width"], batch: Batch
-) -> Float[Tensor, " batch frame 4"]:
-    """Squared error and number of values, over all pixels and over those that move, for pixels in [0, 1].
+    film: Float[Tensor, " batch step camera channel height width"], batch: Batch, known: int = 1
+) -> Float[Tensor, " batch step 6"]:
+    """What films add to the sums, for pixels in [0, 1].
 
     Returns:
-        (sum of squares, count, sum of squares where moving, count where moving); padding counts nowhere.
+        (sum of squares, count, sum of squares where moving, count where moving, sum of SSIM, count of pictures);
+        padding counts nowhere.
     """
-    truth, last = batch.video, batch.observation.images[:, :, -1:]
-    assert truth is not None
+    truth, present = batch.images[:, known:], batch.images[:, known - 1 : known]
     squared = ((film.clamp(-1, 1) - truth) / 2).square().double()
-    moving = ((truth - last).abs() / 2 > MOVING_THRESHOLD).any(dim=3, keepdim=True)
+    moving = ((truth - present).abs() / 2 > MOVING_THRESHOLD).any(dim=3, keepdim=True)
     keep = torch.ones_like(truth[:, :, :, :1, :1, :1], dtype=torch.bool)
-    if batch.observation.camera_is_pad is not None:
-        keep &= ~batch.observation.camera_is_pad[:, :, None, None, None, None]
-    if batch.video_is_pad is not None:
-        keep &= ~batch.video_is_pad[:, None, :, None, None, None]
-    axes = (1, 3, 4, 5)
+    if batch.camera_is_pad is not None:
+        keep &= ~batch.camera_is_pad[:, None, :, None, None, None]
+    if batch.moment_is_pad is not None:
+        keep &= ~batch.moment_is_pad[:, known:, None, None, None, None]
+    axes = (2, 3, 4, 5)
     parts: list[Tensor] = []
     for mask in (keep.expand_as(squared), (keep & moving).expand_as(squared)):
         parts += [(squared * mask).sum(axes), mask.sum(axes).double()]
-    return torch.stack(parts, dim=-1)
+    likeness, is_picture = _ssim(film, truth), keep[..., 0, 0, 0]
+    if likeness is None:
+        return torch.stack([*parts, torch.zeros_like(parts[0]), torch.zeros_like(parts[0])], dim=-1)
+    return torch.stack([*parts, (likeness * is_picture).sum(2), is_picture.sum(2).double()], dim=-1)
+
+
+def _ssim(
+    film: Float[Tensor, " batch step camera channel height width"],
+    truth: Float[Tensor, " batch step camera channel height width"],
+) -> Float[Tensor, " batch step camera"] | None:
+    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+    if min(film.shape[-2:]) < 11:  # its window
+        return None
+    imagined, happened = ((frames.clamp(-1, 1).flatten(0, 2) + 1) / 2 for frames in (film, truth))
+    likeness = ssim(imagined, happened, data_range=1.0, reduction="none")
+    assert isinstance(likeness, Tensor)
+    return likeness.double().reshape(film.shape[:3])
 
 
 def partners(windows: HeldOutWindows, seed: int) -> Int[np.ndarray, " window"]:
-    """For each window a frame of its source from another episode of the same task, or -1 where there is none.
+    """For each window a row of its source in another episode of the same task, or -1 where there is none.
 
-    Any episode may lend its actions, held out or not: nothing is learned from them.
+    Any episode may lend its commands, held out or not: nothing is learned from them.
     """
     rng = np.random.default_rng(seed)
     partner = np.full(len(windows), -1)
@@ -132,113 +189,13 @@ def partners(windows: HeldOutWindows, seed: int) -> Int[np.ndarray, " window"]:
         frames = np.arange(cache.bounds[-1])
         episode = np.searchsorted(cache.bounds, frames, side="right") - 1
         task = np.asarray(cache.task)
-        whole = frames + windows.dataset.spec.action_horizon <= cache.bounds[episode + 1]
+        whole = frames + windows.steps * source.frame_stride <= cache.bounds[episode + 1]
         for row in np.flatnonzero(windows.source == number):
-            now = windows.frame[row]
+            now = windows.present[row]
             others = np.flatnonzero(whole & (task == task[now]) & (episode != episode[now]))
             if len(others):
                 partner[row] = rng.choice(others)
     return partner
-
-
-@torch.no_grad()
-def action_scores(
-    model: UnifiedModel, windows: HeldOutWindows, num_steps: int = 1, seed: int = 0, batch_size: int = 64
-) -> dict[str, Any]:
-    """Squared error of actions in units of their standard deviation, against the actions that were executed.
-
-    An inverse-dynamics error means little beside the mean predictor alone, since most actions can be guessed from the
-    observation: the policy query's error stands there to show what the film adds.
-
-    Returns:
-        windows, episodes, num_steps.
-        arms: name -> {mse, mse_ci95, mse_per_action} for mean_predictor; hold_action (the action of the frame before,
-            where there is one); hold_state (the measured state as command) where it beats the mean, that is where
-            actions are positions; policy; inverse_dynamics and joint where there is video; learned queries only.
-        inverse_over_policy: {value, ci95}, the ratio of the two errors (below 1: the film helps).
-        policy_on_expert: {mse, mse_ci95} against the expert's clean action, where it was recorded.
-    """
-    queries = [name for name in ACTION_QUERIES if learned_queries(model).get(name)]
-    arms = ("mean_predictor", "hold_action", "hold_state", *queries, "policy_on_expert")
-    errors: dict[str, list[Tensor]] = {name: [] for name in arms}
-    device = next(model.parameters()).device
-    decoder: Any = model.decoders["action"]
-    last_actions, has_last = (torch.from_numpy(array).split(batch_size) for array in windows.last_actions())
-    for held_out, last, is_known in zip(windows.batches(batch_size), last_actions, has_last, strict=True):
-        batch = held_out.to(device)
-        keep = ~decoder.is_pad(batch)
-        target = decoder.encode(batch)
-        errors["mean_predictor"].append(_masked_sums(target, keep))
-        held = last.to(device)[:, None].expand_as(target)
-        held_error = decoder.encode(replace(batch, action=held)) - target
-        errors["hold_action"].append(_masked_sums(held_error, keep & is_known.to(device)[:, None, None]))
-        now = batch.observation.proprio[:, -1:].expand(-1, target.shape[1], -1)
-        if now.shape == target.shape:
-            errors["hold_state"].append(_masked_sums(decoder.encode(replace(batch, action=now)) - target, keep))
-        for query in queries:
-            generator = torch.Generator().manual_seed(seed)
-            answer = model.sample(batch, query, num_steps=num_steps, generator=generator)["action"]
-            guess = decoder.encode(replace(batch, action=answer))
-            errors[query].append(_masked_sums(guess - target, keep))
-            if query == "policy" and batch.expert_action is not None:
-                clean = decoder.encode(replace(batch, action=batch.expert_action))
-                errors["policy_on_expert"].append(_masked_sums(guess - clean, keep))
-    pooled = {name: torch.cat(parts).cpu().numpy() for name, parts in errors.items() if parts}
-    mean, held = (pooled.get(name) for name in ("mean_predictor", "hold_state"))
-    if held is not None and mean is not None and _pooled_mse(held) >= _pooled_mse(mean):
-        del pooled["hold_state"]
-    if not _counts(pooled["hold_action"]).any():  # every window begins its episode
-        del pooled["hold_action"]
-    return {
-        "windows": len(windows),
-        "episodes": len(np.unique(windows.episode)),
-        "num_steps": num_steps,
-        **_action_table(pooled, windows.episode, seed),
-    }
-
-
-def _masked_sums(error: Tensor, keep: Bool[Tensor, " batch time action"]) -> Float[Tensor, " batch sum"]:
-    """Sums of squares, then counts, of each action."""
-    squared = error.square().double() * keep
-    return torch.cat([squared.sum(1), keep.sum(1).double()], dim=1)
-
-
-def _mse(sums: Float[np.ndarray, " resample sum"]) -> Float[np.ndarray, " resample"]:
-    squares, counts = np.split(sums, 2, axis=1)
-    return squares.sum(axis=1) / counts.sum(axis=1)
-
-
-def _pooled_mse(sums: Float[np.ndarray, " window sum"]) -> float:
-    return float(_mse(sums.sum(axis=0, keepdims=True))[0])
-
-
-def _counts(sums: Float[np.ndarray, " window sum"]) -> Float[np.ndarray, " window"]:
-    return np.split(sums, 2, axis=1)[1].sum(axis=1)
-
-
-def bootstrap(
-    statistic: Callable[[Float[np.ndarray, " resample column"]], Float[np.ndarray, " resample"]],
-    sums: Float[np.ndarray, " window column"],
-    episodes: Int[np.ndarray, " window"],
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Value and 95 % percentile interval (None for a single episode) of a statistic of sums, resampling whole episodes.
-
-    Args:
-        statistic: from sums over windows, one row a resample, to numbers.
-        sums: what each window adds.
-        episodes: the episode of each window.
-    """
-    numbers, place = np.unique(episodes, return_inverse=True)
-    per_episode = np.zeros((len(numbers), sums.shape[1]))
-    np.add.at(per_episode, place, sums)
-    value = float(statistic(per_episode.sum(axis=0, keepdims=True))[0])
-    if len(numbers) < 2:
-        return {"value": value, "ci95": None}
-    share = np.full(len(numbers), 1 / len(numbers))
-    counts = np.random.default_rng(seed).multinomial(len(numbers), share, size=RESAMPLES)
-    low, high = np.quantile(statistic(counts @ per_episode), [0.025, 0.975])
-    return {"value": value, "ci95": [float(low), float(high)]}
 
 
 def psnr(squares: Float[np.ndarray, " *shape"], count: Float[np.ndarray, " *shape"]) -> Float[np.ndarray, " *shape"]:
@@ -247,16 +204,16 @@ def psnr(squares: Float[np.ndarray, " *shape"], count: Float[np.ndarray, " *shap
 
 
 def _film_table(
-    errors: Mapping[str, Any], episodes: Any, has_partner: Bool[np.ndarray, " window"], seed: int
+    errors: Mapping[str, Any], at: int, episodes: Any, has_partner: Bool[np.ndarray, " window"], seed: int
 ) -> dict[str, Any]:
-    first = {name: values[:, 0] for name, values in errors.items()}
+    frame = {name: values[:, at] for name, values in errors.items()}
 
     def level(name: str, column: int) -> dict[str, Any]:
-        return bootstrap(lambda total: psnr(total[:, column], total[:, column + 1]), first[name], episodes, seed)
+        return bootstrap(lambda total: psnr(total[:, column], total[:, column + 1]), frame[name], episodes, seed)
 
     def difference(better: str, worse: str, column: int, rows: Any) -> dict[str, Any]:
-        both = np.concatenate([first[better], first[worse]], axis=1)[rows]
-        left, right = column, column + 4
+        both = np.concatenate([frame[better], frame[worse]], axis=1)[rows]
+        left, right = column, column + frame[better].shape[1]
         return bootstrap(
             lambda total: psnr(total[:, left], total[:, left + 1]) - psnr(total[:, right], total[:, right + 1]),
             both,
@@ -266,17 +223,18 @@ def _film_table(
 
     arms: dict[str, Any] = {}
     for name, values in errors.items():
-        whole, moving = level(name, 0), level(name, 2)
-        total = values.sum(axis=0)
+        if name == "shuffled_actions" and not has_partner.any():
+            continue
+        whole, moving, total = level(name, _SQUARES), level(name, _MOVING), values.sum(axis=0)
         arms[name] = {
             "psnr": whole["value"],
             "psnr_ci95": whole["ci95"],
             "moving_psnr": moving["value"],
             "moving_psnr_ci95": moving["ci95"],
-            "psnr_per_frame": psnr(total[:, 0], total[:, 1]).tolist(),
+            "psnr_per_frame": psnr(total[:, _SQUARES], total[:, _COUNT]).tolist(),
+            "moving_psnr_per_frame": psnr(total[:, _MOVING], total[:, _MOVING_COUNT]).tolist(),
+            **_likeness(frame[name], total, episodes, seed),
         }
-    if not has_partner.any():
-        arms.pop("shuffled_actions", None)
     everywhere = np.ones_like(has_partner)
     table: dict[str, Any] = {"arms": arms, "shuffled_windows": int(has_partner.sum())}
     comparisons = {
@@ -286,25 +244,15 @@ def _film_table(
     }
     for name, (worse, rows) in comparisons.items():
         if {"true_actions", worse} <= set(arms):
-            table[name] = difference("true_actions", worse, 0, rows)
-            table[f"moving_{name}"] = difference("true_actions", worse, 2, rows)
+            table[name] = difference("true_actions", worse, _SQUARES, rows)
+            table[f"moving_{name}"] = difference("true_actions", worse, _MOVING, rows)
     return table
 
 
-def _action_table(errors: Mapping[str, Any], episodes: Any, seed: int) -> dict[str, Any]:
-    def level(name: str) -> dict[str, Any]:
-        used = _counts(errors[name]) > 0  # a resample of episodes in which nothing counts would have no value
-        made = bootstrap(_mse, errors[name][used], episodes[used], seed)
-        squares, counts = np.split(errors[name].sum(axis=0), 2)
-        per_action = [float(square / count) if count else None for square, count in zip(squares, counts, strict=True)]
-        return {"mse": made["value"], "mse_ci95": made["ci95"], "mse_per_action": per_action}
-
-    table: dict[str, Any] = {"arms": {name: level(name) for name in errors if name != "policy_on_expert"}}
-    if {"inverse_dynamics", "policy"} <= set(errors):
-        both = np.concatenate([errors["inverse_dynamics"], errors["policy"]], axis=1)
-        half = both.shape[1] // 2
-        ratio = bootstrap(lambda total: _mse(total[:, :half]) / _mse(total[:, half:]), both, episodes, seed)
-        table["inverse_over_policy"] = ratio
-    if "policy_on_expert" in errors:
-        table["policy_on_expert"] = level("policy_on_expert")
-    return table
+def _likeness(frame: Any, total: Any, episodes: Any, seed: int) -> dict[str, Any]:
+    """SSIM of the frame that is compared and of every frame, as means over pictures."""
+    if not total[:, _SSIM_COUNT].all():
+        return {"ssim": None, "ssim_ci95": None, "ssim_per_frame": None}
+    made = bootstrap(lambda sums: sums[:, _SSIM] / sums[:, _SSIM_COUNT], frame, episodes, seed)
+    per_frame = (total[:, _SSIM] / total[:, _SSIM_COUNT]).tolist()
+    return {"ssim": made["value"], "ssim_ci95": made["ci95"], "ssim_per_frame": per_frame}

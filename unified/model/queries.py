@@ -74,6 +74,15 @@ QUERIES = {
         Query("policy", wanted=("plan",), history=0, past_actions=False),
         Query("world_model", given=("action",), wanted=(NEXT,)),
         Query("inverse_dynamics", given=(NEXT,), wanted=("action",), history=1, past_actions=False),
+        # By sight alone: what a film shows of the body, without what the body measured.
+        Query(
+            "inverse_by_sight",
+            given=("video",),
+            wanted=("action",),
+            history=1,
+            past_actions=False,
+            observed=("video",),
+        ),
         Query("video", wanted=(NEXT,)),
         Query("joint", wanted=("action", NEXT)),
     )

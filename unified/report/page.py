@@ -23,8 +23,10 @@ _ARM_NAMES = {
     "mean_predictor": "mean action",
     "hold_action": "repeating the last action",
     "hold_state": "holding the measured state",
+    "linear_proprio": "linear regression on measured states",
     "policy": "policy query (sees no future)",
-    "inverse_dynamics": "inverse dynamics (sees the future frame)",
+    "inverse_dynamics": "inverse dynamics (sees the next moment)",
+    "inverse_by_sight": "inverse dynamics by sight alone",
     "joint": "joint query (imagines the future)",
 }
 
@@ -68,7 +70,8 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
         queries=results.get("queries", {}),
         plans=[plan for plan in results.get("plans", []) if exists(plan.get("film"))],
         curves=_curves(results.get("training", {})),
-        arm_names=_ARM_NAMES,
+        arm_name=lambda arm: _ARM_NAMES.get(arm, f"{arm} query"),
+        in_order=lambda arms: sorted(arms, key=lambda arm: [*_ARM_NAMES, arm].index(arm)),
         provenance=_provenance(results),
     )
 

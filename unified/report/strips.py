@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unified.data.heldout import HeldOutWindows
-from unified.judging.scores import imagine, partners, psnr
+from unified.judging.scores import compared, imagine, partners, psnr
 from unified.model.batch import Batch, images_to_uint8
 from unified.model.model import UnifiedModel
 from unified.report.video import Film, Frame, enlarge, error_map, side_by_side
@@ -29,13 +29,13 @@ _HEADINGS = {
 
 @torch.no_grad()
 def strip(model: UnifiedModel, windows: HeldOutWindows, count: int = 6, size: int = 128, seed: int = 0) -> Frame:
-    """A table of pictures: held-out windows as rows; now, truth and every arm of `film_scores` as columns."""
+    """A table of pictures: held-out windows as rows; now, truth and the arms that are compared as columns."""
     chosen = windows.pick(np.unique(np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(int)))
-    partner = partners(chosen, seed)
-    batch, shuffled = chosen.fetch(), replace(chosen, frame=np.where(partner >= 0, partner, chosen.frame)).fetch()
-    films = {"truth": batch.video, **imagine(model, batch, shuffled, seed=seed)}
+    batch, partner = chosen.fetch(), partners(chosen, seed)
+    lent = torch.from_numpy(chosen.commands_from(np.where(partner >= 0, partner, chosen.present)))
+    films = {"truth": batch.images[:, chosen.known :], **imagine(model, batch, lent, chosen.known, seed=seed)}
     camera = first_camera(batch)
-    columns = {name: to_film(film[:, camera, 0]) for name, film in films.items() if film is not None}
+    columns = {name: to_film(film[:, compared(chosen), camera]) for name, film in films.items() if name in _HEADINGS}
     if "true_actions" in columns:
         columns["error"] = error_map(columns["truth"], columns["true_actions"])
     shown = {name: heading for name, heading in _HEADINGS.items() if name in columns}
@@ -45,7 +45,7 @@ def strip(model: UnifiedModel, windows: HeldOutWindows, count: int = 6, size: in
 
 def first_camera(batch: Batch) -> int:
     """The first camera slot that the first sample fills."""
-    is_pad = batch.observation.camera_is_pad
+    is_pad = batch.camera_is_pad
     return 0 if is_pad is None else int((~is_pad[0]).nonzero()[0])
 
 

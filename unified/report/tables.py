@@ -34,6 +34,29 @@ def print_tables(results: Mapping[str, Any]) -> None:
         console.print(means)
 
 
+def print_scores(queries: Mapping[str, Any]) -> None:
+    """What was measured on held-out recordings, a line for each number."""
+    for name, scores in queries.items():
+        lines = [f"judged on episodes that were {scores['episodes']['judged']}"]
+        lines += [f"the {query} query was not trained" for query in scores["not_trained"]]
+        lines += [f"the {query} query wants nothing that is scored" for query in scores["not_scored"]]
+        action, film = scores.get("action", {}), scores.get("film", {})
+        for arm, row in action.get("arms", {}).items():
+            asked = "" if row.get("trained", True) else ", not trained"
+            lines.append(f"action error of {arm} {row['mse']:.4f}{asked}")
+        lines += [
+            f"action error of {arm} against the expert {row['mse']:.4f}"
+            for arm, row in action.get("on_expert", {}).items()
+        ]
+        for arm, row in film.get("arms", {}).items():
+            likeness = "" if row["ssim"] is None else f", SSIM {row['ssim']:.3f}"
+            lines.append(
+                f"film of {arm} {row['psnr']:.2f} dB, moving pixels {row['moving_psnr']:.2f} dB{likeness}, "
+                f"{film['steps_ahead']} env steps ahead"
+            )
+        sys.stdout.write("".join(f"{name}: {line}\n" for line in lines))
+
+
 def summaries(results: Mapping[str, Any]) -> dict[str, Any]:
     """Short name -> summary of the policy and of what stands beside it."""
     others = {name: row["summary"] for name, row in results.get("baselines", {}).items()}
