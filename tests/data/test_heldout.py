@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.data.recordings import record
-from unified.data.heldout import open_dataset
+from tests.data.recordings import record, rename_columns
+from unified.data.heldout import open_dataset, pick_window
 from unified.data.module import WindowDataModule
 from unified.data.source import Source
 from unified.errors import UserError
+from unified.model.spec import PROPRIO
 from unified.model.stored.history import History
 
 LENGTHS = (7, 12, 9, 8, 6, 10, 11, 5)
@@ -127,6 +128,39 @@ def test_bodies_that_nothing_tells_apart_must_be_named(root: Path, tmp_path: Pat
     with pytest.raises(UserError, match=r"knows 'toy' as toy and toy2; say which: --embodiment"):
         open_dataset(tmp_path / "new", data.spec, history)
     assert open_dataset(tmp_path / "new", data.spec, history, "toy2").windows.sources[0].embodiment == "toy2"
+
+
+def test_a_window_is_picked_by_the_frame_of_its_present(root: Path) -> None:
+    data, history = train(Source(str(root)))
+    dataset = open_dataset(root, data.spec, history, every=True).windows
+    cache = dataset.sources[0].cache
+    window = pick_window(dataset, episode=1, frame=4, steps_ahead=6, known=3)
+    assert (window.known, window.steps, window.present.tolist()) == (3, 3, [7 + 4])
+    batch = window.fetch()
+    assert batch.num_moments == 6
+    np.testing.assert_array_equal(batch.at[PROPRIO][0], cache.columns[PROPRIO][7 : 7 + 12 : 2])
+    assert pick_window(dataset, episode=1, frame=11, steps_ahead=0).fetch().num_moments == 1
+    for frame in (3, 6):
+        with pytest.raises(UserError, match=rf"12 frames; with 4 env steps before and 6 ahead .* 4 and 5, got {frame}"):
+            pick_window(dataset, episode=1, frame=frame, steps_ahead=6, known=3)
+
+
+def test_windows_know_which_episodes_were_trained_on(root: Path) -> None:
+    data, history = train(Source(str(root)), holdout=0.25)
+    windows = open_dataset(root, data.spec, history).choose(count=5, known=2, steps=1)
+    cache = windows.dataset.sources[0].cache
+    episodes = cache.episode_index[np.searchsorted(cache.bounds, windows.trained[0], side="right") - 1]
+    assert set(episodes.tolist()) == set(data.history[0].trained.values())
+    assert (np.bincount(episodes, minlength=8)[episodes] == np.array(LENGTHS)[episodes]).all(), "every row of them"
+    assert len(windows) == 5
+
+
+def test_columns_that_a_model_was_trained_on_are_read_again(root: Path) -> None:
+    record(root.parent / "felt", LENGTHS, has_expert=True)
+    rename_columns(root.parent / "felt", {"expert_action": "effort"})
+    data, history = train(Source(str(root.parent / "felt")), columns=["effort"])
+    windows = open_dataset(root.parent / "felt", data.spec, history).choose(count=3, known=2, steps=1)
+    assert windows.fetch().at["effort"].any()
 
 
 def test_a_model_of_which_nobody_says_what_it_learned_is_judged_only_if_asked(root: Path) -> None:

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from unified.judging.intervals import clopper_pearson, mean_interval, weighted_mean_interval, wilson
+from unified.judging.intervals import bootstrap, clopper_pearson, mean_interval, weighted_mean_interval, wilson
 
 # Newcombe (1998), Statistics in Medicine 17, table I: methods 3 (score) and 5 (exact).
 PUBLISHED = [
@@ -55,3 +56,17 @@ def test_the_mean_of_zeros_and_ones_has_wilsons_interval_and_other_values_their_
     assert mean_interval([7.0]) == (7.0, 7.0)
     with pytest.raises(ValueError, match="no values"):
         mean_interval([])
+
+
+def test_the_bootstrap_resamples_episodes_and_not_windows():
+    sums = np.stack([np.repeat([0.0, 1.0] * 8, 50), np.ones(800)], axis=1)
+    by_episode = bootstrap(lambda t: t[:, 0] / t[:, 1], sums, np.repeat(np.arange(16), 50))
+    by_window = bootstrap(lambda t: t[:, 0] / t[:, 1], sums, np.arange(800))
+    assert by_episode["value"] == by_window["value"] == 0.5
+    width = by_episode["ci95"][1] - by_episode["ci95"][0]
+    assert width == pytest.approx(2 * 1.96 * 0.5 / 4, rel=0.15)
+    assert by_window["ci95"][1] - by_window["ci95"][0] < width / 4
+
+
+def test_one_episode_has_no_interval():
+    assert bootstrap(lambda t: t[:, 0], np.ones((5, 1)), np.zeros(5, np.int64)) == {"value": 5.0, "ci95": None}
