@@ -86,10 +86,13 @@ class Tokens(nn.Module):
     def query(self, query: Query | str) -> Query:
         """A query in this model's own streams: `next` stands for every stream of the next moment that it has.
 
+        A name means the query as it was learned, or the usual one where nobody says.
+
         Raises:
             UserError: for a stream that this model was built without.
         """
-        query = get_query(query) if isinstance(query, str) else query
+        if isinstance(query, str):
+            query = (self.history.queries or {}).get(query) or get_query(query)
         following = [name for name in self.decoders if self.decoder(name).where == NEXT_MOMENT]
 
         def named(streams: tuple[str, ...], known: Sequence[str]) -> tuple[str, ...]:
