@@ -57,10 +57,8 @@ gymnasium.register("Counting-v0", f"{__name__}:CountingEnv")
 class Recorder:
     """A policy that keeps what it was asked and answers with the number of the decision."""
 
-    def __init__(self, n_action_steps=4, offsets=(0,), cameras=("front",)):
-        self.needs = PolicyNeeds(
-            cameras=cameras, image_size=4, n_action_steps=n_action_steps, observation_offsets=offsets
-        )
+    def __init__(self, n_action_steps=4, history=0, stride=1):
+        self.needs = PolicyNeeds(None, ("front",), 4, n_action_steps, history, stride)
         self.asked: list[Decision] = []
         self.batches: list[list[int]] = []
 
@@ -93,17 +91,51 @@ def test_a_failure_says_how_the_episode_ended(end, failure, length):
 
 
 @pytest.mark.parametrize(
-    ("offsets", "frames"),
-    [((0,), [[0], [4], [8]]), ((-2, 0), [[0, 0], [2, 4], [6, 8]]), ((-5, 0), [[0, 0], [0, 4], [3, 8]])],
+    ("history", "stride", "frames"),
+    [
+        (0, 4, [[0], [4], [8]]),
+        (1, 2, [[0], [2, 4], [6, 8]]),
+        (1, 5, [[0], [4], [3, 8]]),
+        (3, 4, [[0], [0, 4], [0, 4, 8]]),
+    ],
 )
-def test_a_policy_sees_the_frames_it_asks_for_and_no_others_are_drawn(offsets, frames):
-    policy = Recorder(offsets=offsets)
+def test_a_policy_sees_the_moments_that_there_have_been_and_no_others_are_drawn(history, stride, frames):
+    policy = Recorder(history=history, stride=stride)
     run(policy, 12)
     seen = [decision.observation["pixels"]["front"][:, 0, 0, 0].tolist() for decision in policy.asked]
     assert seen == frames
     assert [decision.observation["agent_pos"][:, 0].tolist() for decision in policy.asked] == frames
-    wanted = {step for step in range(13) if any((step - offset) % 4 == 0 for offset in offsets)}
+    wanted = {step for step in range(13) for back in range(history + 1) if (step + back * stride) % 4 == 0}
     assert set(DRAWN) <= wanted | {0}
+
+
+@pytest.mark.parametrize(
+    ("history", "stride", "steps"),
+    [
+        (1, 2, [[], [[2, 3]], [[6, 7]]]),
+        (1, 5, [[], [], [[3, 4, 5, 6, 7]]]),
+        (2, 3, [[], [[1, 2, 3]], [[2, 3, 4], [5, 6, 7]]]),
+    ],
+)
+def test_a_policy_is_told_the_actions_between_the_moments_as_they_were_executed(history, stride, steps):
+    class Counter(Recorder):
+        def act(self, decisions, keys) -> Any:
+            super().act(decisions, keys)
+            steps = [4 * decision.number + np.arange(4) for decision in decisions]
+            return [np.stack([numbers / 100, np.full(4, 7.0)], axis=1) for numbers in steps]  # 7 is clipped to 1
+
+    policy = Counter(history=history, stride=stride)
+    run(policy, 12)
+    for decision, expected in zip(policy.asked, steps, strict=True):
+        assert decision.executed.shape == (len(expected), stride, 2)
+        assert (100 * decision.executed[..., 0]).round().tolist() == expected
+        assert (decision.executed[..., 1] == 1.0).all()
+
+
+def test_an_episode_is_not_told_of_the_one_before_it():
+    policy = Recorder(history=2, stride=2)
+    run(policy, 8, 8, envs_per_worker=1)
+    assert [decision.observation["agent_pos"][:, 0].tolist() for decision in policy.asked] == 2 * [[0], [0, 2, 4]]
 
 
 def test_environments_are_asked_together_and_a_free_one_takes_the_next_episode():

@@ -18,7 +18,7 @@ from unified.rollout.rollout import run_episodes
 class Looker:
     """Acts on what it sees and on the decision's key, so that a wrong picture or key changes the return."""
 
-    needs = PolicyNeeds(cameras=("corner2",), image_size=32, n_action_steps=4, observation_offsets=(-2, 0))
+    needs = PolicyNeeds(cameras=("corner2",), image_size=32, n_action_steps=4, history=1, stride=2)
 
     def act(self, decisions, keys):
         means = [decision.observation["pixels"]["corner2"].mean() / 255 for decision in decisions]

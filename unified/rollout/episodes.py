@@ -109,15 +109,17 @@ class PolicyNeeds:
 
     Attributes:
         builtin: name of a policy in `builtin`, decided beside the environment: no picture is drawn for it. Otherwise
-            None, and `cameras`, `image_size`, `n_action_steps` and `observation_offsets` are the policy's.
-        observation_offsets: env steps relative to now of every observed frame, oldest first, the last is 0.
+            None, and what follows is the policy's.
+        history: moments that are seen before the present one, where the episode has them.
+        stride: env steps from one moment to the next.
     """
 
     builtin: str | None = None
     cameras: tuple[str, ...] = ()
     image_size: int | None = None
     n_action_steps: int = 1
-    observation_offsets: tuple[int, ...] = (0,)
+    history: int = 0
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ class Decision:
     """Episode `index` waits for its next actions; `number` counts its decisions from 0.
 
     Attributes:
-        observation: {"pixels": {camera: uint8 (obs_step, H, W, 3)}, "agent_pos": float32 (obs_step, P)}.
+        observation: {"pixels": {camera: uint8 (moment, H, W, 3)}, "agent_pos": float32 (moment, P)}, the present last;
+            fewer moments than the policy sees where the episode has just begun.
+        executed: the actions between these moments, as the environment got them.
         task: the instruction in words.
         embodiment: name of the body.
         action_dim: length of the action vector.
@@ -141,9 +145,15 @@ class Decision:
     index: int
     number: int
     observation: Observations
+    executed: Float[np.ndarray, " step env_step action_dim"]
     task: str
     embodiment: str
     action_dim: int
+
+    @property
+    def num_moments(self) -> int:
+        """How many moments are seen, the present with them."""
+        return len(self.observation["agent_pos"])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from unified.judging.results import EpisodeResult
 from unified.rollout.builtin import make_builtin
 from unified.rollout.environments import Env, MakeEnv, make_env
 from unified.rollout.episodes import (
+    Action,
     ActionChunk,
     Decision,
     Episode,
@@ -116,8 +117,9 @@ class Stage:
         self._ended_by: str | None = None
         self.env.render_pixels = True
         observation, _ = self._envs[-1][1].reset(seed=episode.seed)
-        keep = 1 - min(self._needs.observation_offsets)
-        self._history: deque[Observations] = deque([observation] * keep, maxlen=keep)
+        keep = self._needs.history * self._needs.stride
+        self._history: deque[Observations] = deque([observation], maxlen=1 + keep)
+        self._executed: deque[Action] = deque(maxlen=keep)
         is_recorded, builtin = episode.recording is not None, self._needs.builtin
         rng = acting_rng(episode) if is_recorded else np.random.default_rng([episode.seed, episode.key])
         self._acting = make_builtin(builtin, self.env, rng, demonstrates=is_recorded) if builtin else None
@@ -127,11 +129,15 @@ class Stage:
 
     def decision(self) -> Decision:
         """What the policy is asked next."""
-        frames = [self._history[offset - 1] for offset in self._needs.observation_offsets]
-        pixels = {camera: np.stack([frame["pixels"][camera] for frame in frames]) for camera in self._needs.cameras}
-        observation = {"pixels": pixels, "agent_pos": np.stack([frame["agent_pos"] for frame in frames])}
-        embodiment, action_dim = self.env.embodiment, self.env.action_space.shape[0]
-        return Decision(self._index, self._decisions, observation, self.env.task, embodiment, action_dim)
+        stride, action_dim = self._needs.stride, self.env.action_space.shape[0]
+        steps = len(self._executed) // stride
+        moments = [self._history[-1 - back * stride] for back in range(steps, -1, -1)]
+        pixels = {camera: np.stack([moment["pixels"][camera] for moment in moments]) for camera in self._needs.cameras}
+        observation = {"pixels": pixels, "agent_pos": np.stack([moment["agent_pos"] for moment in moments])}
+        actions = list(self._executed)[len(self._executed) - steps * stride :]
+        executed = np.array(actions, np.float32).reshape(steps, stride, action_dim)
+        asked = self.env.task, self.env.embodiment, action_dim
+        return Decision(self._index, self._decisions, observation, executed, *asked)
 
     def act(self) -> ActionChunk:
         """What the policy beside the environment does next."""
@@ -201,6 +207,7 @@ class Stage:
         if self._recorder is not None:
             self._recorder.after(reward, success)
         self._history.append(observation)
+        self._executed.append(action)
         self._length += 1
         self._return += float(reward)
         self._note_end(success, terminated, truncated)
@@ -222,7 +229,8 @@ class Stage:
 
     def _will_be_seen(self, step: int, chunk_length: int) -> bool:
         """Whether a decision at the end of this chunk, or a later one, or a recording looks at the frame at a step."""
-        looks = any((step - offset) % chunk_length == 0 for offset in self._needs.observation_offsets)
+        stride = self._needs.stride
+        looks = any((step + back * stride) % chunk_length == 0 for back in range(self._needs.history + 1))
         return looks or self._recorder is not None
 
     def _add_picture(self) -> None:
