@@ -51,8 +51,8 @@ def test_what_lerobot_wrote_is_read_as_lerobot_reads_it(lerobot_root: Path):
         for name in ("film", "still"):
             theirs = (item[f"observation.images.{name}"] * 255).round().byte().permute(1, 2, 0).numpy()
             np.testing.assert_array_equal(cache.images[name][row], theirs)
-        np.testing.assert_array_equal(cache.action[row], item["action"])
-        np.testing.assert_array_equal(cache.proprio[row], np.atleast_1d(item["observation.state"]))
+        np.testing.assert_array_equal(cache.columns["action"][row], item["action"])
+        np.testing.assert_array_equal(cache.columns["observation.state"][row], np.atleast_1d(item["observation.state"]))
         assert cache.tasks[cache.task[row]] == item["task"]
 
 

@@ -60,9 +60,9 @@ def test_a_cache_holds_what_was_recorded(tmp_path: Path):
         truth = np.concatenate([episode[f"observation.images.{camera}"] for episode in written])
         np.testing.assert_array_equal(cache.images[camera], truth)
     for name, array in {
-        "observation.state": cache.proprio,
-        "action": cache.action,
-        "expert_action": cache.expert_action,
+        "observation.state": cache.columns["observation.state"],
+        "action": cache.columns["action"],
+        "expert_action": cache.columns["expert_action"],
     }.items():
         np.testing.assert_array_equal(array, np.concatenate([episode[name] for episode in written]))
     np.testing.assert_array_equal(cache.bounds, [0, 7, 19, 28])
@@ -101,7 +101,7 @@ def test_a_changed_source_is_decoded_anew_and_the_old_cache_goes(root: Path):
     edit_table(root, 1, "action", lambda rows: [[value + 1 for value in row] for row in rows])
     after = open_cache(root)
     assert caches(root) == [after.folder] != [before.folder]
-    np.testing.assert_allclose(after.action[7:19], before.action[7:19] + 1, rtol=1e-6)
+    np.testing.assert_allclose(after.columns["action"][7:19], before.columns["action"][7:19] + 1, rtol=1e-6)
 
 
 def test_only_old_caches_are_removed_and_none_of_another_data_set(root: Path, tmp_path: Path):
@@ -153,7 +153,7 @@ def test_a_manifest_whose_text_changed_is_not_trusted(root: Path):
         assert list(again.images) == list(cache.images)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "action.npy", "images0.npy"])
+@pytest.mark.parametrize("name", ["manifest.json", "column0.npy", "images0.npy"])
 def test_a_cache_that_lacks_a_file_is_rebuilt(root: Path, name: str):
     (open_cache(root).folder / name).unlink()
     assert len(open_cache(root)) == 28

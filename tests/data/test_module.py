@@ -17,6 +17,7 @@ from unified.data.source import Source
 from unified.data.windows import BatchReader, Windows, WindowSampler
 from unified.errors import UserError
 from unified.model.batch import Batch
+from unified.model.spec import ACTION
 
 # Lightning's own: a deprecated torch call, and advice about callbacks that these tests do without.
 pytestmark = [
@@ -54,16 +55,13 @@ class Recorder(pl.LightningModule):
         self.validated: list[float] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        assert batch.action is not None
-        assert batch.video is not None
-        assert batch.video.dtype == torch.float32
-        assert batch.video.abs().max() <= 1
-        self.seen.append(float(batch.action.sum()))
-        return ((batch.action - self.weight) ** 2).mean()
+        assert batch.images.dtype == torch.float32
+        assert batch.images.abs().max() <= 1
+        self.seen.append(float(batch.ahead[ACTION].sum()))
+        return ((batch.ahead[ACTION] - self.weight) ** 2).mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        assert batch.action is not None
-        self.validated.append(float(batch.action.sum()))
+        self.validated.append(float(batch.ahead[ACTION].sum()))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=0.1)
@@ -107,7 +105,7 @@ def test_whole_episodes_are_held_out_and_not_in_the_statistics(root: Path):
     assert len(set(episode[val.frames])) == 3
     assert set(episode[val.frames]).isdisjoint(episode[train.frames])
     assert len(train.frames) + len(val.frames) == len(train.cache)
-    mean = train.cache.action[train.frames].astype(np.float64).mean(0)
+    mean = train.cache.columns[ACTION][train.frames].astype(np.float64).mean(0)
     np.testing.assert_allclose(data.stats["toy"]["action"]["mean"], mean, rtol=1e-12)
 
 
@@ -136,14 +134,33 @@ def test_nothing_held_out_means_no_validation(root: Path):
     assert fit(data, steps=2).validated == []
 
 
-def test_a_policy_needs_no_future_frames(root: Path):
-    data = make(root, num_frames=0)
+def test_a_policy_needs_no_other_moments(root: Path):
+    data = make(root, num_moments=1)
     batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
-    assert batch.video is None
-    assert batch.observation.images.shape == (4, 1, 1, 3, 8, 8)
-    assert data.spec.num_frames == 0
-    with pytest.raises(UserError, match=r"data.num_frames must be at least 0, got -1"):
-        make(root, num_frames=-1)
+    assert batch.images.shape == (4, 1, 1, 3, 8, 8)
+    assert batch.between[ACTION].shape == (4, 0, 2, 3)
+    with pytest.raises(UserError, match=r"data.num_moments must be at least 1, got 0"):
+        make(root, num_moments=0)
+
+
+def test_columns_that_are_asked_for_are_read_with_their_statistics(root: Path, other_root: Path):
+    data = make(root, other_root, columns=["timestamp", "frame_index"])
+    assert [body.columns for body in data.spec.embodiments] == 2 * [{"timestamp": 1, "frame_index": 1}]
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    frames, between = batch.at["frame_index"], batch.between["frame_index"]
+    rate = torch.tensor([10.0, 20.0])[batch.embodiment][:, None, None]
+    torch.testing.assert_close(batch.at["timestamp"], frames / rate)
+    whole = ~batch.moment_is_pad[:, 1]
+    torch.testing.assert_close(between[whole, 0, 1], frames[whole, 0] + 1)
+    assert data.stats["toy"]["frame_index"]["min"] == [0.0]
+    with pytest.raises(UserError, match=r"data.columns: no data set of data.sources has a column 'next.reward'"):
+        make(root, columns=["next.reward"])
+
+
+def test_a_stride_of_a_sources_own_is_at_most_that_of_all(root: Path):
+    assert WindowDataModule([Source(str(root), frame_stride=1)], frame_stride=2).spec.frame_stride == 2
+    with pytest.raises(UserError, match=r"frame_stride of .* is 3, more than data.frame_stride \(2\)"):
+        WindowDataModule([Source(str(root), frame_stride=3)], frame_stride=2)
 
 
 def test_training_stopped_within_an_epoch_goes_on_as_if_it_had_not(root: Path, tmp_path: Path):
@@ -200,7 +217,7 @@ def test_spawned_workers_give_the_same_batches(root: Path, other_root: Path):
 def test_a_loader_goes_on_where_its_state_says(root: Path):
     data = make(root)
     loader = data.train_dataloader()
-    batches = [windows.action for windows in loader]
+    batches = [windows.ahead[ACTION] for windows in loader]
     assert len(batches) == len(loader) == 5
     iterator = iter(data.train_dataloader())
     state: dict[str, int] = {}
@@ -210,13 +227,13 @@ def test_a_loader_goes_on_where_its_state_says(root: Path):
     assert state == {"position": 3}
     resumed = data.train_dataloader()
     resumed.load_state_dict(state)
-    assert torch.equal(next(iter(resumed)).action, batches[3])
-    assert torch.equal(next(iterator).action, batches[0])
+    assert torch.equal(next(iter(resumed)).ahead[ACTION], batches[3])
+    assert torch.equal(next(iterator).ahead[ACTION], batches[0])
 
 
 def test_a_second_pass_brings_new_windows(root: Path):
     loader = make(root).train_dataloader()
-    first, second = ([windows.action for windows in loader] for _ in range(2))
+    first, second = ([windows.ahead[ACTION] for windows in loader] for _ in range(2))
     assert not torch.equal(torch.stack(first), torch.stack(second))
 
 

@@ -19,7 +19,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_metadata_say_sizes_rate_and_provenance(root: Path):
     recording = open_recording(Source(str(root)))
-    assert (recording.action_dim, recording.proprio_dim, recording.fps) == (3, 2, 10)
+    assert (recording.sizes, recording.fps) == ({"action": 3, "observation.state": 2}, 10)
     assert list(recording.cameras) == ["front", "wrist"]
     assert (recording.embodiment, recording.is_demonstration) == ("toyarm", False)
     assert [episode.length for episode in recording.episodes()] == [7, 12, 9]
@@ -123,7 +123,7 @@ def test_names_of_the_data_set_are_mapped(tmp_path: Path):
     recording = open_recording(Source(str(tmp_path / "set"), rename=rename))
     assert list(recording.cameras) == ["top"]
     numbers = read_numbers(recording, recording.episodes())
-    np.testing.assert_array_equal(numbers.action, np.concatenate([episode["action"] for episode in written]))
+    np.testing.assert_array_equal(numbers.columns["action"], np.concatenate([episode["action"] for episode in written]))
     with pytest.raises(UserError, match=r"'actoins'.*Did you mean 'actions'"):
         open_recording(Source(str(tmp_path / "set"), rename={"actoins": "action"}))
 

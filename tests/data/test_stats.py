@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from decoders.actions import Normalizer
+from decoders.vectors import Normalizer
 from unified.data.stats import column_stats, constant_columns, describe_stats, embodiment_stats
 from unified.model.spec import DataSpec, Embodiment
 
@@ -51,7 +51,11 @@ def test_the_share_of_rows_that_are_clipped_is_counted():
 
 def test_sources_of_one_body_are_taken_together_and_others_apart():
     one, two = np.zeros((2, 1), np.float32), np.ones((6, 1), np.float32)
-    sources = [("arm", one, one, np.arange(2)), ("car", two, two, np.arange(6)), ("arm", two, two, np.arange(6))]
+    sources = [
+        ("arm", {"action": one}, np.arange(2)),
+        ("car", {"observation.state": two}, np.arange(6)),
+        ("arm", {"action": two}, np.arange(6)),
+    ]
     stats = embodiment_stats(sources)
     assert stats["arm"]["action"]["mean"] == [0.75]
     assert stats["car"]["observation.state"]["mean"] == [1.0]

@@ -10,7 +10,7 @@ from unified.data.cache import Cache
 from unified.data.source import Source, open_recording
 from unified.data.windows import BatchReader, WindowDataset, WindowSampler, WindowSource
 from unified.model.batch import Batch, images_to_float
-from unified.model.spec import DataSpec, Embodiment
+from unified.model.spec import ACTION, PROPRIO, DataSpec, Embodiment
 
 ARM = Embodiment("arm", action_dim=3, proprio_dim=2, cameras=("front", "wrist"), control_dt=0.1)
 CAR = Embodiment("car", action_dim=2, proprio_dim=4, cameras=("road",), control_dt=0.05)
@@ -18,9 +18,7 @@ SPEC = DataSpec(
     embodiments=(ARM, CAR),
     cameras=("front", "wrist", "road"),
     image_size=(16, 24),
-    n_obs_steps=3,
-    obs_stride=2,
-    num_frames=2,
+    num_moments=3,
     frame_stride=3,
     action_horizon=4,
 )
@@ -58,63 +56,75 @@ def picture(frames: np.ndarray) -> torch.Tensor:
     return images_to_float(torch.from_numpy(frames).movedim(-1, -3))
 
 
-def test_every_window_holds_what_was_recorded_around_its_frame(arm: tuple[WindowSource, Episodes]):
+def test_every_window_holds_what_was_recorded_from_its_first_moment_on(arm: tuple[WindowSource, Episodes]):
     source, written = arm
     batch = fetch([source], (np.zeros(28, np.int64), np.arange(28)))
     row = 0
     for episode in written:
         last = len(episode["action"]) - 1
-        for now in range(last + 1):
-            past = [max(now - 4, 0), max(now - 2, 0), now]
-            future, acting = [now + 3, now + 6], list(range(now, now + 4))
-            shown, done = np.minimum(future, last), np.minimum(acting, last)
+        for first in range(last + 1):
+            moments = np.array([first, first + 3, first + 6])
+            shown = np.minimum(moments, last)
+            between = np.minimum(moments[:-1, None] + np.arange(3), last)
+            ahead = moments[:, None] + np.arange(4)
             for slot, camera in enumerate(("front", "wrist")):
                 film = episode[f"observation.images.{camera}"]
-                torch.testing.assert_close(batch.observation.images[row, slot], picture(film[past]))
-                torch.testing.assert_close(batch.video[row, slot], picture(film[shown]))
-            np.testing.assert_array_equal(batch.observation.proprio[row, :, :2], episode["observation.state"][past])
-            np.testing.assert_array_equal(batch.action[row], episode["action"][done])
-            np.testing.assert_array_equal(batch.expert_action[row], episode["expert_action"][done])
-            assert batch.video_is_pad[row].tolist() == [frame > last for frame in future]
-            assert batch.action_is_pad[row].tolist() == [frame > last for frame in acting]
+                torch.testing.assert_close(batch.images[row, :, slot], picture(film[shown]))
+            np.testing.assert_array_equal(batch.at[PROPRIO][row, :, :2], episode["observation.state"][shown])
+            np.testing.assert_array_equal(batch.between[ACTION][row], episode["action"][between])
+            expert = episode["expert_action"][np.minimum(ahead, last)]
+            np.testing.assert_array_equal(batch.ahead[ACTION][row], expert)
+            assert batch.moment_is_pad[row].tolist() == (moments > last).tolist()
+            assert batch.ahead_is_pad[row].tolist() == (ahead > last).tolist()
             row += 1
 
 
-def test_the_task_of_a_window_is_the_text_at_its_frame(arm: tuple[WindowSource, Episodes]):
+def test_windows_can_be_longer_than_those_of_training(arm: tuple[WindowSource, Episodes]):
+    batch = WindowDataset([arm[0]], SPEC, num_moments=4).fetch(rows((0, 7)))
+    assert batch.images.shape[1] == 4
+    film = arm[1][1]["observation.images.front"]
+    torch.testing.assert_close(batch.images[0, :, 0], picture(film[[0, 3, 6, 9]]))
+
+
+def test_the_task_of_a_window_is_the_text_at_its_first_moment(arm: tuple[WindowSource, Episodes]):
     batch = fetch([arm[0]], rows((0, 0), (0, 6), (0, 7)))
-    assert batch.observation.task == ("task 0", "then rest", "task 1")
+    assert batch.task == ("task 0", "then rest", "task 1")
 
 
-def test_bodies_with_other_cameras_and_sizes_share_a_batch(
+def test_bodies_with_other_cameras_sizes_and_strides_share_a_batch(
     arm: tuple[WindowSource, Episodes], car: tuple[WindowSource, Episodes]
 ):
     batch = fetch([arm[0], car[0]], rows((1, 4), (0, 0), (1, 0)))
     alone = fetch([arm[0]], rows((0, 0)))
-    assert batch.observation.embodiment.tolist() == [1, 0, 1]
-    assert batch.observation.camera_is_pad.tolist() == [[True, True, False], [False, False, True], [True, True, False]]
-    torch.testing.assert_close(batch.observation.images[1], alone.observation.images[0])
-    torch.testing.assert_close(batch.action[1], alone.action[0])
-    np.testing.assert_array_equal(batch.action[2, :, :2], car[1][0]["action"][:4])
-    assert (batch.action[2, :, 2:] == 0).all()
-    assert (batch.observation.proprio[1, :, 2:] == 0).all()
-    torch.testing.assert_close(batch.video[2, 2], picture(car[1][0]["observation.images.road"][[1, 2]]))
-    assert batch.video_is_pad.tolist() == [[True, True], [False, False], [False, False]]
+    assert batch.embodiment.tolist() == [1, 0, 1]
+    assert batch.stride.tolist() == [1, 3, 1]
+    assert alone.stride is None
+    assert batch.camera_is_pad.tolist() == [[True, True, False], [False, False, True], [True, True, False]]
+    torch.testing.assert_close(batch.images[1], alone.images[0])
+    torch.testing.assert_close(batch.between[ACTION][1], alone.between[ACTION][0])
+    executed = car[1][0]["action"]
+    np.testing.assert_array_equal(batch.between[ACTION][2, :, 0, :2], executed[:2])
+    assert (batch.between[ACTION][2, :, 1:] == 0).all(), "a step of the car is one env step long"
+    assert (batch.between[ACTION][2, ..., 2:] == 0).all()
+    np.testing.assert_array_equal(batch.ahead[ACTION][2, 0, :, :2], executed[:4])
+    assert (batch.at[PROPRIO][1, :, 2:] == 0).all()
+    torch.testing.assert_close(batch.images[2, :, 2], picture(car[1][0]["observation.images.road"][[0, 1, 2]]))
+    assert batch.moment_is_pad.tolist() == [[False, True, True], [False, False, False], [False, False, False]]
 
 
-def test_play_and_missing_expert_labels_are_marked(
+def test_play_is_marked_and_where_no_expert_was_recorded_what_was_done_is_imitated(
     arm: tuple[WindowSource, Episodes], car: tuple[WindowSource, Episodes]
 ):
     mixed = fetch([arm[0], car[0]], rows((1, 2), (0, 2)))
     assert mixed.is_demonstration.tolist() == [False, True]
-    torch.testing.assert_close(mixed.expert_action[0], mixed.action[0])
-    assert not torch.equal(mixed.expert_action[1], mixed.action[1])
-    assert fetch([car[0]], rows((0, 2))).expert_action is None
+    np.testing.assert_array_equal(mixed.ahead[ACTION][0, 0, :3, :2], car[1][0]["action"][2:5])
+    assert not torch.equal(mixed.ahead[ACTION][1, 0, :3], mixed.between[ACTION][1, 0])
     assert fetch([arm[0]], rows((0, 2))).is_demonstration is None
 
 
 def test_no_camera_mask_where_every_slot_is_filled(arm: tuple[WindowSource, Episodes]):
     spec = DataSpec(embodiments=(ARM,), cameras=("front", "wrist"), image_size=(16, 24))
-    assert fetch([arm[0]], rows((0, 2)), spec).observation.camera_is_pad is None
+    assert fetch([arm[0]], rows((0, 2)), spec).camera_is_pad is None
 
 
 def test_a_batch_is_a_function_of_seed_and_number(
@@ -156,10 +166,12 @@ def test_ranks_together_read_the_batch_of_one_process(
     sampler = WindowSampler(dataset.sources, batch_size=12, seed=0)
     whole = BatchReader(dataset, sampler)[4].to_batch()
     parts = [BatchReader(dataset, sampler, rank, world_size=3)[4].to_batch() for rank in range(3)]
-    assert sum((part.observation.task for part in parts), ()) == whole.observation.task
-    for name in ("video", "action", "expert_action", "is_demonstration", "video_is_pad", "action_is_pad"):
+    assert sum((part.task for part in parts), ()) == whole.task
+    for name in ("images", "is_demonstration", "moment_is_pad", "ahead_is_pad", "stride", "embodiment"):
         torch.testing.assert_close(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
-    torch.testing.assert_close(torch.cat([part.observation.images for part in parts]), whole.observation.images)
+    for where, column in (("at", PROPRIO), ("between", ACTION), ("ahead", ACTION)):
+        joined = torch.cat([part.column(where, column) for part in parts])
+        torch.testing.assert_close(joined, whole.column(where, column))
     assert isinstance(whole, Batch)
 
 

@@ -8,8 +8,7 @@ import torch
 from tasks.driving import PLANNING_BODY, POSES, constant_velocity, plan_metrics, trajectory_errors
 from tests.worlds import random_batch, small_config, small_spec
 from unified.model.model import UnifiedModel
-from unified.model.queries import get_query
-from unified.model.spec import Embodiment
+from unified.model.spec import ACTION, PROPRIO, Embodiment
 
 PEDALS, PLANS = Embodiment("car", 2, 3, ("front",), 0.1), Embodiment(PLANNING_BODY, 3 * POSES, 3, ("front",), 0.1)
 
@@ -38,28 +37,29 @@ def test_headings_are_compared_around_the_circle_and_rows_can_be_left_out() -> N
 
 def test_only_plans_of_demonstrations_are_measured_beside_constant_velocity() -> None:
     spec = small_spec(embodiments=(PEDALS, PLANS), action_horizon=1)
-    model = UnifiedModel(small_config(), spec)
-    batch = random_batch(spec, size=4)
-    proprio = torch.zeros(4, 1, 3)
-    proprio[..., 0] = 10.0
-    observation = replace(batch.observation, proprio=proprio, embodiment=torch.tensor([0, 1, 1, 1]))
-    action = torch.zeros(4, 1, 3 * POSES)
-    action[1:, 0] = straight(8.0).flatten()
+    model, batch, now = UnifiedModel(small_config(), spec), random_batch(spec, size=4), 1
+    proprio = batch.at[PROPRIO].clone()
+    proprio[:, now, 0] = 10.0
+    expert = torch.full((4, 3, 1, 3 * POSES), 5.0)
+    expert[1:, now, 0] = straight(8.0).flatten()
+    is_pad = torch.zeros(4, 3, 1, dtype=torch.bool)
+    is_pad[3, now] = True
     batch = replace(
         batch,
-        observation=observation,
-        action=torch.full_like(action, 5.0),
-        expert_action=action,
+        at={PROPRIO: proprio},
+        ahead={ACTION: expert},
+        embodiment=torch.tensor([0, 1, 1, 1]),
         is_demonstration=torch.tensor([True, True, False, True]),
-        action_is_pad=torch.tensor([[False], [False], [False], [True]]),
+        ahead_is_pad=is_pad,
     )
-    answer = action.clone()
+    answer = expert[:, now].clone()
     answer[[0, 2, 3]] = 1e3  # pedals, play, and past the end: none of it counts
-    values = plan_metrics(model, batch, get_query("policy"), answer)
+    policy = model.query("policy")
+    values = plan_metrics(model, batch, policy, answer, now)
     assert values["ade_m_4s_policy"] == 0
     assert values["fde_m_2s_constant_velocity"] == pytest.approx(4.0, abs=1e-4)
     assert "action_mse_policy" in values
     nobody = replace(batch, is_demonstration=torch.zeros(4, dtype=torch.bool))
-    assert set(plan_metrics(model, nobody, get_query("policy"), answer)) == {"action_mse_policy"}
-    of_pedals = replace(batch, observation=replace(observation, embodiment=torch.zeros(4, dtype=torch.long)))
-    assert set(plan_metrics(model, of_pedals, get_query("policy"), answer)) == {"action_mse_policy"}
+    assert set(plan_metrics(model, nobody, policy, answer, now)) == {"action_mse_policy"}
+    of_pedals = replace(batch, embodiment=torch.zeros(4, dtype=torch.long))
+    assert set(plan_metrics(model, of_pedals, policy, answer, now)) == {"action_mse_policy"}
