@@ -19,9 +19,9 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.worlds import random_batch
-from unified.model.network.backbone import UViT
 from unified.model.config import ModelConfig
 from unified.model.model import UnifiedModel
+from unified.model.network.backbone import UViT
 from unified.model.spec import DataSpec, Embodiment
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"

@@ -29,10 +29,10 @@ from unified.data.windows import WindowDataset, WindowSampler
 from unified.model.batch import Batch, images_to_uint8
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "demo: 1 camera, frames 0 and +8": {"cameras": ("front",), "size": 64, "n_obs_steps": 1, "num_frames": 1},
-    "film: 2 cameras, 8 frames": {"cameras": ("front", "wrist"), "size": 96, "n_obs_steps": 1, "num_frames": 7},
+    "demo: 1 camera, 5 moments": {"cameras": ("front",), "size": 64, "num_moments": 5},
+    "film: 2 cameras, 8 moments": {"cameras": ("front", "wrist"), "size": 96, "num_moments": 8},
 }
-FPS, FRAME_STRIDE, ACTION_HORIZON, BATCH_SIZE = 20, 8, 8, 64
+FPS, FRAME_STRIDE, ACTION_HORIZON, BATCH_SIZE = 20, 4, 8, 64
 
 
 def main() -> None:
@@ -61,8 +61,7 @@ def compare(
     length: int,
     cameras: tuple[str, ...],
     size: int,
-    n_obs_steps: int,
-    num_frames: int,
+    num_moments: int,
     lerobot_batches: int = 4,
 ) -> dict[str, float]:
     """Windows a CPU second of both readers on one data set, after checking that they read the same."""
@@ -71,8 +70,7 @@ def compare(
     data = WindowDataModule(
         [Source(str(root))],
         image_size=size,
-        n_obs_steps=n_obs_steps,
-        num_frames=num_frames,
+        num_moments=num_moments,
         frame_stride=FRAME_STRIDE,
         action_horizon=ACTION_HORIZON,
         batch_size=BATCH_SIZE,
@@ -82,7 +80,7 @@ def compare(
     building = time.process_time() - started
     assert data.train_windows is not None
     dataset, sampler = data.train_windows, WindowSampler(data.train_windows.sources, BATCH_SIZE, seed=0)
-    peer = open_lerobot(root, cameras, n_obs_steps, num_frames)
+    peer = open_lerobot(root, cameras, num_moments)
     for batch in range(lerobot_batches):
         check_equal(dataset.fetch(sampler.rows(batch)), [peer[int(row)] for row in sampler.rows(batch)[1]], cameras)
     theirs = measure_lerobot(peer, sampler, lerobot_batches)
@@ -96,36 +94,36 @@ def compare(
     }
 
 
-def open_lerobot(root: Path, cameras: tuple[str, ...], n_obs_steps: int, num_frames: int) -> Any:
+def open_lerobot(root: Path, cameras: tuple[str, ...], num_moments: int) -> Any:
     """LeRobotDataset giving the same windows; its complaint about torchcodec is muted, nothing else is changed."""
     logging.disable(logging.WARNING)
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    frames = [-step / FPS for step in reversed(range(n_obs_steps))]
-    frames += [step * FRAME_STRIDE / FPS for step in range(1, num_frames + 1)]
-    deltas = {f"observation.images.{camera}": frames for camera in cameras}
-    return LeRobotDataset(
-        "local/set", root=root, delta_timestamps=deltas | {"action": [k / FPS for k in range(ACTION_HORIZON)]}
-    )
+    moments = [moment * FRAME_STRIDE / FPS for moment in range(num_moments)]
+    steps = (num_moments - 1) * FRAME_STRIDE + ACTION_HORIZON
+    deltas = dict.fromkeys((*(f"observation.images.{camera}" for camera in cameras), "observation.state"), moments)
+    deltas["action"] = [step / FPS for step in range(steps)]
+    return LeRobotDataset("local/set", root=root, delta_timestamps=deltas)
 
 
 def check_equal(batch: Batch, items: list[dict[str, Any]], cameras: tuple[str, ...]) -> None:
     """Refuse to compare speeds of readers that read different things."""
-    assert batch.video is not None
-    assert batch.action is not None
-    assert batch.video_is_pad is not None
-    assert batch.action_is_pad is not None
-    images = images_to_uint8(torch.cat([batch.observation.images, batch.video], dim=2))
-    future = batch.video.shape[2]
+    assert batch.moment_is_pad is not None
+    assert batch.ahead_is_pad is not None
+    images = images_to_uint8(batch.images)
     for row, item in enumerate(items):
         for slot, camera in enumerate(cameras):
             key = f"observation.images.{camera}"
-            assert torch.equal(images[row, slot], (item[key] * 255).round().to(torch.uint8))
-            assert torch.equal(batch.video_is_pad[row], item[f"{key}_is_pad"][-future:])
-        assert torch.equal(batch.action[row], item["action"])
-        assert torch.equal(batch.action_is_pad[row], item["action_is_pad"])
-        assert torch.equal(batch.observation.proprio[row, -1], item["observation.state"])
-        assert batch.observation.task[row] == item["task"]
+            assert torch.equal(images[row, :, slot], (item[key] * 255).round().to(torch.uint8))
+            assert torch.equal(batch.moment_is_pad[row], item[f"{key}_is_pad"])
+        for moment, ahead in enumerate(batch.ahead["action"][row]):
+            rows = slice(moment * FRAME_STRIDE, moment * FRAME_STRIDE + ACTION_HORIZON)
+            assert torch.equal(ahead, item["action"][rows])
+            assert torch.equal(batch.ahead_is_pad[row, moment], item["action_is_pad"][rows])
+        executed = batch.between["action"][row].flatten(0, 1)
+        assert torch.equal(executed, item["action"][: len(executed)])
+        assert torch.equal(batch.at["observation.state"][row], item["observation.state"])
+        assert batch.task[row] == item["task"]
 
 
 def measure(read: Any, seconds: float = 1.0) -> float:

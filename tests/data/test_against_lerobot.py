@@ -57,12 +57,12 @@ def test_what_lerobot_wrote_is_read_as_lerobot_reads_it(lerobot_root: Path):
 
 
 def test_windows_equal_those_of_lerobot_and_come_twenty_times_as_fast(tmp_path: Path):
-    row = compare(tmp_path / "set", 4, 60, **SHAPES["demo: 1 camera, frames 0 and +8"], lerobot_batches=2)
+    row = compare(tmp_path / "set", 4, 60, **SHAPES["demo: 1 camera, 5 moments"], lerobot_batches=2)
     assert row["times"] > 20
 
 
-def test_observation_history_equals_that_of_lerobot(tmp_path: Path):
-    compare(tmp_path / "set", 3, 20, cameras=("a", "b"), size=16, n_obs_steps=3, num_frames=2, lerobot_batches=1)
+def test_windows_of_two_cameras_equal_those_of_lerobot(tmp_path: Path):
+    compare(tmp_path / "set", 3, 20, cameras=("a", "b"), size=16, num_moments=5, lerobot_batches=1)
 
 
 def test_memory_is_flat_when_the_data_set_grows_ten_times(tmp_path: Path):
