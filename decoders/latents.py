@@ -68,7 +68,7 @@ class LatentDecoder(FrameDecoder):
 
     def to_data(
         self, clean: Float[Tensor, " row camera latent height width"], present: Present
-    ) -> Float[Tensor, " row camera 3 height width"]:
+    ) -> Float[Tensor, " row camera 3 *picture"]:
         """Latents to pixels within [-1, 1]; where a frame has a latent of its own the film goes on from the present."""
         previous = present.images.flatten(0, 1) if self.codec.frames_per_latent == 1 else None
         return self.codec.decode(clean.flatten(0, 1)[:, None], previous)[:, 0].unflatten(0, clean.shape[:2])

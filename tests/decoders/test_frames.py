@@ -1,16 +1,14 @@
-"""Patches of pixels: exact inverses."""
-
-from dataclasses import replace
+"""Patches of frames: exact inverses."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decoders.pixels import patchify, unpatchify
-from tests.worlds import small_config, small_spec
+from decoders.frames import patchify, unpatchify
+from decoders.pixels import PixelDecoder
+from tests.worlds import small_spec
 from unified.errors import UserError
-from unified.model.model import UnifiedModel
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(1, 3))
@@ -27,6 +25,6 @@ def test_first_patch_is_the_top_left_corner() -> None:
     assert torch.equal(patchify(frames, 4)[0, 1].reshape(3, 4, 4), frames[0, :, :4, 4:])
 
 
-def test_a_decoder_of_frames_asks_for_data_that_has_some() -> None:
-    with pytest.raises(UserError, match=r"data.num_frames must be at least 1, got 0"):
-        UnifiedModel(small_config(), replace(small_spec(), num_frames=0))
+def test_frames_that_patches_do_not_fill_are_refused() -> None:
+    with pytest.raises(UserError, match=r"must be a multiple of patch_size \(16\), got 24x32"):
+        PixelDecoder(16, small_spec(image_size=(24, 32)))

@@ -14,14 +14,12 @@ from tests.worlds import random_batch, small_config, small_spec
 from unified.errors import UserError
 from unified.model.config import ClassSpec
 from unified.model.model import UnifiedModel
+from unified.model.stream import Present
 
 
 def latent_model(codec: Path, **spec: Any) -> UnifiedModel:
-    decoders = {
-        "action": ClassSpec("decoders.actions.ActionDecoder"),
-        "video": ClassSpec("decoders.latents.LatentDecoder", {"codec": str(codec)}),
-    }
-    return UnifiedModel(small_config(decoders=decoders), small_spec(**spec))
+    latents = ClassSpec("decoders.latents.LatentDecoder", {"codec": str(codec)})
+    return UnifiedModel(small_config(decoders={**small_config().decoders, "video": latents}), small_spec(**spec))
 
 
 def latents_of(model: UnifiedModel) -> LatentDecoder:
@@ -35,24 +33,33 @@ def test_video_may_be_latents_of_our_own_codec(frames_per_latent: int, tmp_path:
     make_codec(frames_per_latent).save_pretrained(tmp_path / "codec")
     model = latent_model(tmp_path / "codec")
     batch = random_batch(model.spec)
-    assert model.sample(batch, "world_model", num_steps=2)["video"].shape == (3, 1, 2, 3, 16, 16)
-    losses = model.loss(batch, "joint")
-    torch.stack([loss.sum() for loss in losses.values()]).sum().backward()
+    assert model.sample(batch, "world_model", num_steps=2)["video"].shape == (3, 1, 3, 16, 16)
+    errors = model.loss(
+        batch, [(model.query("joint"),)], torch.zeros(3, dtype=torch.long), model.draw([(row,) for row in range(3)])
+    )
+    torch.stack([error.sum() for error, _ in errors.values()]).sum().backward()
     assert not any("codec" in name or "frozen" in name for name, _ in model.named_parameters()), (
         "the codec stays out of the checkpoint"
     )
 
 
-def test_decoded_films_go_on_from_what_was_seen_last(tmp_path: Path) -> None:
+def test_decoded_films_go_on_from_the_present_picture(tmp_path: Path) -> None:
     codec = make_codec()
     codec.save_pretrained(tmp_path / "codec")
-    model = latent_model(tmp_path / "codec")
-    batch = random_batch(model.spec)
-    assert batch.video is not None
-    decoder = latents_of(model)
-    film = decoder.to_data(decoder.encode(batch), batch.observation)
-    now, future = batch.observation.images[:, 0, -1], batch.video[:, 0]
-    torch.testing.assert_close(film[:, 0], codec.decode(codec.encode(future), now), atol=1e-5, rtol=0)
+    decoder = latents_of(latent_model(tmp_path / "codec"))
+    batch = random_batch(small_spec())
+    now, following = batch.images[:, 1], batch.images[:, 2]
+    film = decoder.to_data(decoder.encode(batch)[:, 1], Present(now, batch.embodiment))
+    expected = codec.decode(codec.encode(following), now[:, 0])
+    torch.testing.assert_close(film, expected, atol=1e-5, rtol=0)
+
+
+def test_latents_are_those_of_the_pictures_as_they_are_shown(tmp_path: Path) -> None:
+    make_codec().save_pretrained(tmp_path / "codec")
+    decoder = latents_of(latent_model(tmp_path / "codec"))
+    batch = random_batch(small_spec())
+    augmented = replace(batch, images=batch.images.flip(-1))
+    assert not torch.allclose(decoder.encode(augmented), decoder.encode(batch), atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["image", "wan"])
@@ -60,10 +67,9 @@ def test_video_may_be_latents_of_an_autoencoder_of_diffusers(kind: str, tmp_path
     codec = make_pretrained(kind, tmp_path / "pretrained")
     model = latent_model(tmp_path / "pretrained")
     batch = random_batch(model.spec)
-    assert model.sample(batch, "video", num_steps=1)["video"].shape == (3, 1, 2, 3, 16, 16)
+    assert model.sample(batch, "video")["video"].shape == (3, 1, 3, 16, 16)
     if kind == "image":
-        assert batch.video is not None
-        expected = codec.encode(batch.video[0, 0]).latent_dist.mode() * codec.config["scaling_factor"]
+        expected = codec.encode(batch.images[0, 1]).latent_dist.mode() * codec.config["scaling_factor"]
         torch.testing.assert_close(latents_of(model).encode(batch)[0, 0], expected)
 
 

@@ -1,51 +1,55 @@
-"""What the encoder makes of pictures."""
+"""What the encoder makes of pictures and of the body."""
 
-import dataclasses
+from typing import Any
 
+import pytest
 import torch
 
 from decoders.observation import ObservationEncoder
-from tests.rollout.test_policies import SAWYER
-from unified.model.batch import Observation
-from unified.model.spec import DataSpec
+from tests.worlds import random_batch, small_spec
+from unified.data.stats import FARTHEST
+from unified.errors import UserError
+from unified.model.spec import PROPRIO
 
-SPEC = DataSpec(embodiments=(SAWYER,), cameras=("corner2",), image_size=(32, 32))
-
-
-def make_observation(brightness: float) -> Observation:
-    return Observation(
-        images=torch.full((2, 1, 1, 3, 32, 32), brightness),
-        proprio=torch.ones(2, 1, 4),
-        embodiment=torch.zeros(2, dtype=torch.long),
-        task=("reach", "reach"),
-    )
+SPEC = small_spec(image_size=(32, 32))
 
 
-def test_a_blind_encoder_sees_the_same_in_every_picture_and_still_feels_the_body():
-    dark, light = make_observation(-1.0), make_observation(1.0)
-    for is_blind in (False, True):
-        encoder = ObservationEncoder(16, SPEC, width=8, is_blind=is_blind)
-        one, other = encoder(dark), encoder(light)
-        assert torch.equal(one["images"], other["images"]) == is_blind
-        assert torch.equal(one["now"], other["now"]) == is_blind
-        assert one["proprio"].abs().sum() > 0
+def encode(brightness: float = 0.0, measured: float = 1.0, **options: Any) -> dict[str, torch.Tensor]:
+    """The tokens of two moments of one colour, by the same weights each time."""
+    torch.manual_seed(0)
+    encoder = ObservationEncoder(16, SPEC, width=8, **options)
+    images = torch.full((2, 1, 3, 32, 32), brightness)
+    return encoder(images, torch.full((2, 3), measured), torch.zeros(2, dtype=torch.long))
 
 
-def test_without_its_history_only_the_last_proprio_is_felt():
-    spec = dataclasses.replace(SPEC, n_obs_steps=2)
-    pictures, body = torch.zeros(2, 1, 2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
-    earlier = torch.tensor([0.0, 1.0])[:, None, None].expand(2, 1, 4)
-    proprio = torch.cat([earlier, torch.ones(2, 1, 4)], dim=1)  # the two samples differ in the first step alone
-    for history in (True, False):
-        encoder = ObservationEncoder(16, spec, width=8, proprio_history=history)
-        tokens = encoder(Observation(pictures, proprio, body, ("reach", "reach")))["proprio"]
-        assert tokens.shape[1] == len(encoder.segments()[1].kinds) == (2 if history else 1)
-        assert torch.equal(tokens[0], tokens[1]) != history
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_a_blind_encoder_sees_the_same_in_every_picture_and_still_feels_the_body(is_blind: bool) -> None:
+    one, other = (encode(brightness, is_blind=is_blind) for brightness in (-1.0, 1.0))
+    assert torch.equal(one["images"], other["images"]) == is_blind
+    assert not torch.equal(one["proprio"], encode(measured=2.0, is_blind=is_blind)["proprio"])
 
 
-def test_patches_of_fine_features_are_a_convolution_as_large_as_its_stride():
-    spec = dataclasses.replace(SPEC, image_size=(64, 32))
-    stem = ObservationEncoder(16, spec, patch_size=32, width=8, keypoints=4).stem
+def test_what_is_measured_far_outside_of_the_data_is_as_far_as_it_gets() -> None:
+    farthest = encode(measured=FARTHEST)["proprio"]
+    assert torch.equal(encode(measured=1e6)["proprio"], farthest)
+    assert not torch.equal(encode(measured=FARTHEST / 2)["proprio"], farthest)
+
+
+def test_every_segment_has_as_many_tokens_as_it_says() -> None:
+    batch = random_batch(SPEC)
+    for keypoints in (0, 4):
+        encoder = ObservationEncoder(16, SPEC, width=8, keypoints=keypoints)
+        parts = encoder(batch.images.flatten(0, 1), batch.at[PROPRIO].flatten(0, 1), batch.embodiment.repeat(3))
+        assert {name: part.shape[1] for name, part in parts.items()} == {s.name: len(s) for s in encoder.segments()}
+
+
+def test_patches_of_fine_features_are_a_convolution_as_large_as_its_stride() -> None:
+    stem = ObservationEncoder(16, small_spec(image_size=(64, 32)), patch_size=32, width=8, keypoints=4).stem
     assert isinstance(stem, torch.nn.Conv2d)
     features = torch.randn(2, 16, 16, 8)
     torch.testing.assert_close(stem(features), torch.nn.Conv2d.forward(stem, features))
+
+
+def test_pictures_that_patches_do_not_fill_are_refused() -> None:
+    with pytest.raises(UserError, match=r"must be a multiple of patch_size \(16\), got 24x32"):
+        ObservationEncoder(16, small_spec(image_size=(24, 32)))
