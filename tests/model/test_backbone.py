@@ -49,9 +49,8 @@ def test_backbone_without_our_additions_computes_the_published_function(depth: i
     for parameter in backbone.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     tokens = torch.randn(3, 9, 32)
-    torch.testing.assert_close(
-        backbone(tokens), published_uvit(dict(backbone.named_parameters()), tokens, depth, num_heads)
-    )
+    published = published_uvit(dict(backbone.named_parameters()), tokens, depth, num_heads)
+    torch.testing.assert_close(backbone(tokens), published, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -64,52 +63,64 @@ def test_attention_on_the_cpu_equals_pytorchs(masked: bool) -> None:
     torch.testing.assert_close(attend(query, key, value, mask), F.scaled_dot_product_attention(query, key, value, mask))
 
 
-def test_tokens_that_may_not_be_attended_to_change_nothing() -> None:
+def wide_backbone(depth: int = 3) -> UViT:
+    """With weights so large that whatever a token sees changes it."""
     torch.manual_seed(0)
-    backbone = UViT(32, 3, 2, num_registers=2).eval()
-    tokens = torch.randn(2, 6, 32)
+    backbone = UViT(32, depth, 2).eval()
+    for parameter in backbone.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return backbone
+
+
+def test_tokens_that_may_not_be_attended_to_change_nothing() -> None:
+    backbone, tokens = wide_backbone(), torch.randn(2, 6, 32)
     mask = torch.ones(2, 1, 6, dtype=torch.bool)
     mask[:, :, 4:] = False
     changed = tokens.clone()
     changed[:, 4:] += 1
+    assert not torch.allclose(backbone(tokens)[:, :4], backbone(changed)[:, :4], atol=1e-3)
     torch.testing.assert_close(backbone(tokens, mask=mask)[:, :4], backbone(changed, mask=mask)[:, :4])
     torch.testing.assert_close(backbone(tokens, mask=mask)[:, :4], backbone(tokens[:, :4]))
 
 
-@pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize("rows", [None, 1, 6])
-def test_tokens_that_are_not_asked_for_are_spared_without_changing_the_others(depth: int, rows: int | None) -> None:
-    torch.manual_seed(0)
-    backbone = UViT(32, depth, 2, num_registers=2)
-    tokens = torch.randn(2, 6, 32)
-    mask = None if rows is None else torch.tril(torch.ones(6, 6, dtype=torch.bool))[-rows:].expand(2, -1, -1)
-    torch.testing.assert_close(backbone(tokens, mask=mask, first=4), backbone(tokens, mask=mask)[:, 4:])
+@pytest.mark.parametrize("depth", [1, 5])
+@pytest.mark.parametrize("num_moments", [1, 3])
+def test_tokens_that_were_computed_before_or_are_not_asked_for_are_spared(depth: int, num_moments: int) -> None:
+    backbone, tokens = wide_backbone(depth), torch.randn(2, 6, 32)
+    seconds = (torch.arange(6) % num_moments)[None] / 10
+    mask = torch.ones(6, 6, dtype=torch.bool)
+    mask[:4] = torch.eye(6, dtype=torch.bool)[:4]
+    t, groups = torch.tensor([[0.0, 0.4]]).expand(2, -1), torch.tensor([0, 0, 0, 0, 1, 1])
+    whole = backbone(tokens, t, groups, mask[None], seconds)[:, 4:]
+    torch.testing.assert_close(backbone(tokens, t, groups, mask[None], seconds, num_asked=2), whole)
+    past = backbone.keys_values(tokens[:, :4], t, groups[:4], mask[None, :4, :4])
+    torch.testing.assert_close(backbone(tokens[:, 4:], t, groups[4:], None, seconds, past=past), whole)
 
 
-def test_block_causal_mask_hides_the_future() -> None:
-    torch.manual_seed(0)
-    backbone = UViT(32, 3, 2, num_registers=2).eval()
-    block = torch.arange(6) // 2
-    mask = (block[:, None] >= block[None, :])[None]
-    tokens = torch.randn(2, 6, 32)
-    changed = tokens.clone()
-    changed[:, 4:] += 1
-    # Registers see everything, so without them the past must not move at all.
-    plain = UViT(32, 3, 2).eval()
-    torch.testing.assert_close(plain(tokens, mask=mask)[:, :4], plain(changed, mask=mask)[:, :4])
-    assert not torch.allclose(backbone(tokens, mask=mask)[:, 4:], backbone(changed, mask=mask)[:, 4:])
+def test_moments_matter_and_only_relative_to_each_other() -> None:
+    backbone, tokens, seconds = wide_backbone(), torch.randn(2, 6, 32), torch.arange(6)[None] / 10
+    there = backbone(tokens, seconds=seconds)
+    assert not torch.allclose(backbone(tokens, seconds=2 * seconds), there, atol=1e-3)
+    torch.testing.assert_close(backbone(tokens, seconds=seconds + 1), there, rtol=0, atol=1e-4)
+
+
+def test_a_token_of_no_moment_is_the_same_at_all_moments() -> None:
+    backbone, tokens = wide_backbone(), torch.randn(2, 3, 32)
+    early, late = (torch.tensor([[torch.nan, torch.nan, second]]) for second in (0.0, 7.0))
+    torch.testing.assert_close(backbone(tokens, seconds=early), backbone(tokens, seconds=late))
 
 
 def test_gradient_checkpointing_gives_the_same_gradients() -> None:
     torch.manual_seed(0)
-    plain, frugal = UViT(32, 3, 2, 2), UViT(32, 3, 2, 2, gradient_checkpointing=True)
+    plain, frugal = UViT(32, 3, 2), UViT(32, 3, 2, gradient_checkpointing=True)
     frugal.load_state_dict(plain.state_dict())
-    tokens = torch.randn(2, 5, 32)
+    tokens, mask = torch.randn(2, 5, 32), torch.tril(torch.ones(1, 5, 5, dtype=torch.bool))
     for backbone in (plain, frugal):
-        backbone(tokens).square().sum().backward()
-    for (name, ours), theirs in zip(plain.named_parameters(), frugal.parameters(), strict=True):
-        if not name.startswith("time"):
-            torch.testing.assert_close(ours.grad, theirs.grad)
+        output = backbone(tokens, torch.rand(2, 1), torch.zeros(5, dtype=torch.long), mask, torch.rand(1, 5), 3)
+        output.square().sum().backward()
+    for ours, theirs in zip(plain.parameters(), frugal.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
 
 
 def test_each_token_feels_its_own_diffusion_time() -> None:
@@ -131,12 +142,16 @@ COMPILED = """
 import torch
 from unified.model.network.backbone import UViT
 torch.manual_seed(0)
-backbone = UViT(32, 3, 2, num_registers=2).eval()
+backbone = UViT(32, 3, 2).eval()
 tokens, times, groups = torch.randn(2, 6, 32), torch.rand(2, 2), torch.tensor([0, 0, 0, 1, 1, 1])
+inputs = tokens, times, groups, torch.tril(torch.ones(1, 6, 6, dtype=torch.bool)), torch.rand(1, 6), 3
 with torch.no_grad():
-    expected = backbone(tokens, times, groups)
+    expected = backbone(*inputs)
+    past = backbone.keys_values(tokens[:, :3], times, groups[:3])
+    kept = backbone(tokens[:, 3:], times, groups[3:], past=past)
     backbone.compile()
-    torch.testing.assert_close(backbone(tokens, times, groups), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(backbone(*inputs), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(backbone(tokens[:, 3:], times, groups[3:], past=past), kept, rtol=1e-4, atol=1e-5)
 """
 
 
