@@ -83,7 +83,8 @@ class Answers(Tokens):
         steps = slice(first, now + any(name in query.given for name in self._commands))
         between = {name: column[:, steps] for name, column in batch.between.items()}
         known = replace(batch.window(first, now + self._needs_next(query)), between=between)
-        return self.answer(self.remember(known), query, present, now - first, batch.stride, **options)
+        shown = [self._remember_instruction(known), *self._remember_timeline(known, first)]
+        return self.answer(shown, query, present, now, batch.stride, **options)
 
     def _needs_next(self, query: Query) -> bool:
         return any(segment.stream in query.given for segment in self._moment)
@@ -104,9 +105,14 @@ class Answers(Tokens):
             first: number of the batch's first moment in the timeline.
             history: how noisy its pictures are said to be.
         """
+        told = [self._remember_instruction(batch)] if first == 0 else []
+        return told + self._remember_timeline(batch, first, history)
+
+    def _remember_instruction(self, batch: Batch) -> Shown:
+        return Shown(Part(self._instruction, INSTRUCTION), self._told(self._tell(batch)))
+
+    def _remember_timeline(self, batch: Batch, first: int, history: float = 0.0) -> list[Shown]:
         shown: list[Shown] = []
-        if first == 0:
-            shown.append(Shown(Part(self._instruction, INSTRUCTION), self._told(self._tell(batch))))
         moments = self._show(batch, batch.images.new_zeros(len(batch), batch.num_moments), None)
         pieces = moments.split([len(segment) for segment in self._moment], dim=2)
         for stream in dict.fromkeys(segment.stream for segment in self._moment):
