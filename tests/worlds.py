@@ -67,7 +67,7 @@ def random_batch(spec: DataSpec, size: int = 3, seed: int = 0, moments: int | No
     def uniform(*shape: int) -> Tensor:
         return torch.rand((size, *shape), generator=generator) * 2 - 1
 
-    embodiment = torch.randint(len(spec.embodiments), (size,), generator=generator)
+    embodiment = torch.arange(size) % len(spec.embodiments)
     has = torch.tensor([[camera in body.cameras for camera in spec.cameras] for body in spec.embodiments])[embodiment]
     return Batch(
         images=uniform(moments, len(spec.cameras), channels, *spec.image_size),
