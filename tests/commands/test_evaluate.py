@@ -1,6 +1,5 @@
-"""`unified evaluate` and `unified generate` from end to end: a real recording, real environments, a tiny model."""
+"""`unified evaluate` from end to end: a real recording, real environments, a tiny model."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,12 +13,12 @@ import torch
 
 from tests.rollout.test_policies import CAR, SAWYER, make_model
 from unified.cli import main
-from unified.data.heldout import choose_windows, open_dataset, pick_window
+from unified.data.heldout import choose_windows, open_dataset
 from unified.errors import UserError
 from unified.judging.evaluation import new_evaluation, suite_episodes, with_films
 from unified.judging.results import read_results
-from unified.model.stored.history import History
 from unified.model.spec import DataSpec
+from unified.model.stored.history import History
 from unified.report.video import read_video
 from unified.rollout.episodes import Episode
 from unified.rollout.policies import load_model
@@ -306,53 +305,3 @@ def test_a_recording_that_does_not_fit_the_model_is_refused(workshop):
         open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, cameras=("front",)),)), History())
     with pytest.raises(UserError, match="has 4 actions"):
         open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, action_dim=7),)), History())
-
-
-def generate(workshop: Path, output: Path, *options: str) -> int:
-    base = ["generate", "--checkpoint", str(workshop / "model"), "--data", str(workshop / "play")]
-    return main([*base, "--output", str(output), *options])
-
-
-def test_a_film_is_imagined_beside_the_truth(workshop, tmp_path):
-    assert generate(workshop, tmp_path, "--rollout", "3", "--episode", "1", "--frame", "2", "--size", "64") == 0
-    made = json.loads((tmp_path / "generate.json").read_text())
-    assert len(made["psnr_per_frame"]) == 3
-    assert (made["windows"], made["proprio"], made["actions"]) == (3, "recorded", "true")
-    film = read_video(tmp_path / "film.mp4")
-    assert film.shape[0] == 1 + 3 + 4, "what is seen, what is imagined, and the last picture held"
-    assert film.shape[2] == 3 * 64 + 2 * 4, "truth, imagined, error"
-    window = pick_window(open_dataset(workshop / "play", SPEC, History(), every=True).windows, 1, 2, 8)
-    seen = (window.fetch().observation.images[0, 0, 0].movedim(0, -1).numpy() + 1) * 127.5
-    shown = film[0, -64:, :64].reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
-    assert np.abs(shown - seen).mean() < 8
-
-
-def test_actions_of_ones_own_change_what_is_imagined(workshop, tmp_path):
-    psnr = {}
-    np.save(tmp_path / "own.npy", np.ones((8, 4), np.float32))
-    for name, actions in (("true", "true"), ("shuffled", "shuffled"), ("own", str(tmp_path / "own.npy"))):
-        assert generate(workshop, tmp_path / name, "--actions", actions, "--num-steps", "1") == 0
-        psnr[name] = json.loads((tmp_path / name / "generate.json").read_text())["psnr"]
-    assert len(set(psnr.values())) == 3
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--query", "video", "--actions", "shuffled"), "is told nothing"),
-        (("--actions", "nowhere.npy"), "there is no nowhere.npy"),
-        (("--episode", "40"), "There is no episode 40; there are 4"),
-        (("--frame", "22"), "frame must be between 0 and 21, got 22"),
-        (("--rollout", "0"), "at least 1"),
-    ],
-)
-def test_what_cannot_be_imagined_is_answered_in_one_line(workshop, tmp_path, capsys, options, message):
-    assert generate(workshop, tmp_path, *options) == 1
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "film.mp4").exists()
-
-
-def test_actions_of_a_wrong_shape_are_refused(workshop, tmp_path, capsys):
-    np.save(tmp_path / "short.npy", np.ones((3, 4), np.float32))
-    assert generate(workshop, tmp_path, "--actions", str(tmp_path / "short.npy")) == 1
-    assert "at least (8, 4); got (3, 4)" in capsys.readouterr().err

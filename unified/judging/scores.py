@@ -23,7 +23,7 @@ from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
 from unified.model.queries import Query
 from unified.model.spec import ACTION, PROPRIO
-from unified.rollout.dream import Dream
+from unified.rollout.dreams.dream import Dream
 
 MOVING_THRESHOLD = 0.05
 """A pixel moves if a colour changes by more than this share of the whole range between the present and the frame."""

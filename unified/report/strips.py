@@ -1,22 +1,24 @@
 """Pictures and films of what a model imagines, beside the truth where it is known."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from unified.data.heldout import HeldOutWindows
 from unified.judging.scores import compared, imagine, partners, psnr
 from unified.model.batch import Batch, images_to_uint8
 from unified.model.model import UnifiedModel
-from unified.report.video import Film, Frame, enlarge, error_map, side_by_side
+from unified.report.video import Film, Frame, enlarge, error_map, side_by_side, stack
 
 Pictures = tuple[Any, Any, Any]
 """(before, imagined, happened), uint8 (camera, height, width, 3) each."""
 
+_UNKNOWN = np.uint8(128)
 _HEADINGS = {
     "copy_last": "now",
     "truth": "truth",
@@ -76,53 +78,65 @@ def film_psnr(film: Film, truth: Film) -> float:
     return float(psnr(np.array([squared.sum()]), np.array([float(squared.size)]))[0])
 
 
-@torch.no_grad()
-def imagined_film(
-    model: UnifiedModel,
-    batches: Sequence[Batch],
-    query: str,
-    num_steps: int,
-    seed: int,
-    actions: Sequence[Tensor] | None = None,
-    hold_proprio: bool = False,
-) -> tuple[Film, Film]:
-    """Imagine window after window, each from the last picture imagined before, and the truth beside it.
+@dataclass(frozen=True)
+class DreamPictures:
+    """What a dream showed from its present on, and what really happened.
 
-    Args:
-        model: answers.
-        batches: one window each, one after the other, with the instructions, the actions and the body's measurements.
-        query: "world_model", "video" or "joint".
-        num_steps: denoise steps.
-        seed: of the noise.
-        actions: told to the model instead of the executed ones, one chunk (1, action_horizon, action_dim) a window.
-        hold_proprio: keep the first window's measurements, since the later ones belong to what really happened.
-
-    Returns:
-        imagined, truth; both begin with the last observed picture.
+    Attributes:
+        imagined, truth: one picture a moment and camera; the truth may end earlier, or at once.
+        cameras: their names.
+        names: what to call the truth and the dream.
     """
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    camera = first_camera(batches[0])
-    start = batches[0].observation.images[:, :, -1]
-    imagined, truth = [start[:, camera]], [start[:, camera]]
-    images = batches[0].observation.images
-    for number, batch in enumerate(batches):
-        proprio = batches[0].observation.proprio if hold_proprio else batch.observation.proprio
-        question = replace(batch, observation=replace(batch.observation, images=images, proprio=proprio))
-        if actions is not None:
-            question = replace(question, action=actions[number])
-        answer = model.sample(question.to(device), query, num_steps=num_steps, generator=generator)
-        film = answer["video"].clamp(-1, 1).cpu()
-        assert batch.video is not None
-        imagined.append(film[0, camera])
-        truth.append(batch.video[0, camera])
-        images = film[:, :, -1:]
-    return to_film(torch.cat(imagined)), to_film(torch.cat(truth))
 
+    imagined: UInt8[np.ndarray, " moment camera _ _ 3"]
+    truth: UInt8[np.ndarray, " known camera _ _ 3"]
+    cameras: tuple[str, ...]
+    names: tuple[str, str] = ("truth", "dream")
 
-def comparison(films: Mapping[str, Film], size: int = 256) -> Film:
-    """Films side by side under their names, enlarged, with the error of "imagined" against "truth" where both are."""
-    shown = dict(films)
-    if {"imagined", "truth"} <= set(shown):
-        shown["error x3"] = error_map(shown["truth"], shown["imagined"])
-    return side_by_side([enlarge(film, size) for film in shown.values()], list(shown))
+    def film(self, size: int = 256, part: int = 32) -> Iterator[Film]:
+        """Truth, dream and error side by side, a row a camera, in parts: memory stays flat in the length."""
+        for start in range(0, len(self.imagined), part):
+            rows = [self._row(slot, slice(start, start + part), size) for slot in range(len(self.cameras))]
+            yield stack(rows)
+
+    def strip(self, env_steps: int, size: int = 96, columns: int = 9) -> Frame:
+        """Some moments, evenly spread, the dream under the truth; `env_steps` lie between two moments."""
+        last = len(self.imagined) - 1
+        moments = np.unique(np.linspace(0, last, min(columns, last + 1)).round().astype(int))
+        rows: list[Film] = []
+        for slot, camera in enumerate(self.cameras):
+            for name, films in self._known(slot, slice(None)).items():
+                heading = name if len(self.cameras) == 1 else f"{camera}: {name}"
+                labels = [heading, *(f"+{moment * env_steps}" for moment in moments[1:].tolist())]
+                rows.append(side_by_side([enlarge(films[[moment]], size) for moment in moments], labels))
+        return stack(rows)[0]
+
+    def psnr(self) -> dict[str, Any]:
+        """In dB, of the dream and of the start shown again: over all moments whose truth is known, and of each."""
+        known = len(self.truth)
+        copied = self.truth[:1].repeat(known, axis=0)
+        made: dict[str, Any] = {}
+        for name, films in {"psnr": self.imagined[:known], "copy_psnr": copied}.items():
+            made[name] = film_psnr(np.concatenate(films[1:]), np.concatenate(self.truth[1:])) if known > 1 else None
+            made[f"{name}_per_frame"] = [film_psnr(films[at], self.truth[at]) for at in range(1, known)]
+        return made
+
+    def _row(self, slot: int, part: slice, size: int) -> Film:
+        films = self._known(slot, part)
+        if len(films) > 1:
+            truth, dream = films.values()
+            is_known = np.arange(len(self.imagined))[part, None, None, None] < len(self.truth)
+            films["error x3"] = np.where(is_known, error_map(truth, dream), _UNKNOWN)
+        several = len(self.cameras) > 1
+        labels = [f"{self.cameras[slot]}: {name}" if several else name for name in films]
+        return side_by_side([enlarge(film, size) for film in films.values()], labels)
+
+    def _known(self, slot: int, part: slice) -> dict[str, Film]:
+        """Truth, grey where it is not known, and dream; the dream alone if nothing of the truth is known."""
+        dream = self.imagined[part, slot]
+        if len(self.truth) == 1:
+            return {self.names[1]: dream}
+        truth = np.full_like(dream, _UNKNOWN)
+        known = self.truth[part, slot]
+        truth[: len(known)] = known
+        return {self.names[0]: truth, self.names[1]: dream}

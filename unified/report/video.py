@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import av
@@ -33,19 +33,21 @@ def encode_mp4(film: Film, fps: float, quality: int = 23) -> bytes:
         return path.read_bytes()
 
 
-def write_mp4(path: Path | str, film: Film, fps: float, quality: int = 23) -> None:
-    """Write `encode_mp4` to a file, whole or not at all."""
+def write_mp4(path: Path | str, film: Film | Iterable[Film], fps: float, quality: int = 23) -> None:
+    """Write `encode_mp4` to a file, whole or not at all; of a film in parts no more than one is held in memory."""
+    parts = [film] if isinstance(film, np.ndarray) else film
     with atomic_path(path) as temporary:
-        _encode_mp4(temporary, _even(_checked(film)), fps, quality)
+        _encode_mp4(temporary, (picture for part in parts for picture in _even(_checked(part))), fps, quality)
 
 
-def _encode_mp4(path: Path, film: Film, fps: float, quality: int) -> None:
+def _encode_mp4(path: Path, film: Iterable[Frame], fps: float, quality: int) -> None:
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=round(fps))
-        stream.height, stream.width = film.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": str(quality), "preset": "veryfast", "threads": "1"}
-        for picture in film:
+        for number, picture in enumerate(film):
+            if not number:
+                stream.height, stream.width = picture.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
 

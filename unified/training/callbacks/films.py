@@ -1,22 +1,27 @@
-"""Films at validation: what was seen, what came, and what the model said would come."""
+"""Films at validation: what came, and what the model dreams of it from its first moment on."""
 
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from unified.errors import check_numbers
-from unified.model.batch import Batch, images_to_uint8
+from unified.model.batch import Batch
+from unified.model.model import UnifiedModel
+from unified.model.queries import Query
+from unified.model.spec import ACTION
+from unified.report.strips import to_film
 from unified.report.video import Film, enlarge, error_map, side_by_side, stack
+from unified.rollout.dreams.dream import VIDEO, Dream
 from unified.training.callbacks.dashboard import add_film
 
 FRAMES_PER_SECOND = 2.0
 
 
 class Films(pl.Callback):
-    """Logs films of the first held-out windows at validation: truth, prediction and their difference.
+    """Logs films of the first held-out windows at validation: truth, dream and their difference.
 
     Args:
         every_n_validations: 0 logs none.
@@ -42,30 +47,31 @@ class Films(pl.Callback):
         if batch_idx or trainer.sanity_checking or not trainer.is_global_zero or not isinstance(batch, Batch):
             return
         self._validations += 1
-        if not self.every_n_validations or self._validations % self.every_n_validations or batch.video is None:
+        if not self.every_n_validations or self._validations % self.every_n_validations:
             return
-        first = batch.select(torch.arange(min(self.rows, len(batch)), device=batch.video.device))
+        model: UnifiedModel = pl_module.model  # pyright: ignore[reportAssignmentType]
+        first = batch.select(torch.arange(min(self.rows, len(batch)), device=batch.images.device))
         for name, query in getattr(pl_module, "queries", {}).items():
-            if "video" in query.wanted:
-                generator = torch.Generator(pl_module.device).manual_seed(0)
-                answer = pl_module.model.sample(first, query, num_steps=self.num_steps, generator=generator)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
-                add_film(
-                    trainer, f"film/{name}", comparison(first, answer["video"]), FRAMES_PER_SECOND, trainer.global_step
-                )
+            if VIDEO in query.wanted and set(query.given) <= {ACTION} and model.history.has_learned(name):
+                film = comparison(first, dreamt(model, first, query, self.num_steps))
+                add_film(trainer, f"film/{name}", film, FRAMES_PER_SECOND, trainer.global_step)
 
 
-def comparison(batch: Batch, predicted: Tensor, size: int = 128) -> Film:
-    """Truth, prediction and difference side by side, one row a window, the first camera; starts at the frame of now."""
-    assert batch.video is not None
+def dreamt(
+    model: UnifiedModel, batch: Batch, query: Query, num_steps: int = 1
+) -> Float[Tensor, " batch step camera channel height width"]:
+    """The moments after the first, each imagined from those before it and, if the query is given them, the commands."""
+    dream = Dream(model, batch.window(0, 0), num_steps=num_steps)
+    told = batch.between[ACTION].unbind(1) if query.given else [None] * (batch.num_moments - 1)
+    return torch.stack([dream.step(commands, query)[VIDEO] for commands in told], dim=1)
+
+
+def comparison(batch: Batch, imagined: Tensor, size: int = 128) -> Film:
+    """Truth, dream and difference side by side, one row a window, the first camera; they begin at the same moment."""
     rows: list[Film] = []
     for index in range(len(batch)):
-        now = batch.observation.images[index, 0, -1:]
-        truth = _film(torch.cat([now, batch.video[index, 0]]))
-        imagined = _film(torch.cat([now, predicted[index, 0].float()]))
-        parts = [truth, imagined, error_map(truth, imagined)]
-        rows.append(side_by_side([enlarge(part, size) for part in parts], ["what came", "predicted", "difference"]))
+        truth = to_film(batch.images[index, :, 0])
+        dream = to_film(torch.cat([batch.images[index, :1, 0], imagined[index, :, 0]]))
+        parts = [truth, dream, error_map(truth, dream)]
+        rows.append(side_by_side([enlarge(part, size) for part in parts], ["truth", "dream", "difference x3"]))
     return stack(rows)
-
-
-def _film(frames: Tensor) -> Film:
-    return np.ascontiguousarray(images_to_uint8(frames).movedim(-3, -1).cpu().numpy())

@@ -116,6 +116,16 @@ class Dream:
         self._go_on(answer)
         return answer
 
+    def measure(self, proprio: Float[Tensor, " batch proprio_dim"]) -> None:
+        """Take these measurements of the present, in data units, in the place of what was imagined or held.
+
+        Raises:
+            UserError: if something was asked since the dream came here, so that they were already seen.
+        """
+        if self._is_present_kept:
+            raise UserError("The present was already seen as it is; measure right after a step.")
+        self.present = self.present.with_columns("at", {PROPRIO: proprio[:, None].to(self.present.images)})
+
     def fork(self) -> "Dream":
         """Another dream that stands where this one does and goes on by itself; the same commands give the same film."""
         other = copy.copy(self)

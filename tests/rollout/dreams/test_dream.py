@@ -17,7 +17,7 @@ from unified.model.queries import Query
 from unified.model.spec import ACTION, PROPRIO, DataSpec, Embodiment
 from unified.model.stored.history import History
 from unified.model.stream import Present
-from unified.rollout.dream import Dream
+from unified.rollout.dreams.dream import Dream
 
 ROWS = 3
 STREAMS = {
