@@ -26,7 +26,7 @@ def read_recording(folder: Path) -> str:
 
     recording = open_recording(Source(str(folder / "set")))
     cache = Cache.open(recording, (16, 16))
-    arrays = [*cache.images.values(), cache.proprio, cache.action, cache.task, cache.bounds, cache.episode_index]
+    arrays = [*cache.images.values(), *cache.columns.values(), cache.task, cache.bounds, cache.episode_index]
     return _digest([recording.fps, recording.embodiment, cache.tasks, *arrays])
 
 

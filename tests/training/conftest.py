@@ -28,7 +28,7 @@ CONFIG: dict[str, Any] = {
         "enable_progress_bar": False,
         "gradient_clip_val": 1.0,
     },
-    "data": {"image_size": 16, "batch_size": 8, "num_frames": 2, "frame_stride": 2, "action_horizon": 4},
+    "data": {"image_size": 16, "batch_size": 8, "num_moments": 3, "frame_stride": 2, "action_horizon": 4},
     "model": {
         "class_path": "tasks.WorldAction",
         "init_args": {
@@ -47,8 +47,10 @@ CONFIG: dict[str, Any] = {
                     "init_args": {"patch_size": 8},
                 },
                 "decoders": {
-                    "video": {"class_path": "decoders.pixels.PixelDecoder", "init_args": {"patch_size": 8}},
+                    "plan": {"class_path": "decoders.actions.PlanDecoder"},
                     "action": {"class_path": "decoders.actions.ActionDecoder"},
+                    "video": {"class_path": "decoders.pixels.PixelDecoder", "init_args": {"patch_size": 8}},
+                    "proprio": {"class_path": "decoders.proprio.ProprioDecoder"},
                 },
             },
             "schedule": {"warmup_steps": 2},

@@ -12,7 +12,7 @@ from unified.data.heldout import open_dataset
 from unified.rollout.policies import load_model
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
-QUERIES = {"policy": 0.4, "world_model": 0.3, "joint": 0.3}
+QUERIES = {"policy": 1.0, "world_model": 0.7, "joint": 0.3}
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_options_of_a_task_and_a_schedule_of_ones_own_are_kept(
     fit = ["fit", "-c", str(config), "--run_dir", str(tmp_path / "run")]
     assert main(fit) == 0
     options = read_checkpoint(list_checkpoints(tmp_path / "run")[-1])["hyper_parameters"]
-    assert (options["penalty"], options["names"], options["queries"]["policy"]) == (50.0, ["a"], 0.5)
+    assert (options["penalty"], options["names"], options["queries"]) == (50.0, ["a"], None)
     assert options["schedule"]["init_args"] == {"warmup_steps": 0, "flat": 1.0, "times": 3}
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert rows[0]["train/loss"] > 50

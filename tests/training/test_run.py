@@ -48,7 +48,7 @@ def test_a_run_leaves_everything_that_is_needed_to_understand_it(finished: Path)
     assert (run / "command.txt").read_text().startswith("unified fit -c")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     keys = {key for line in lines for key in line}
-    assert {"train/loss_action", "train/loss_video", "train/grad_norm", "train/samples_per_second"} <= keys
+    assert {"train/loss_plan", "train/loss_video", "train/grad_norm", "train/samples_per_second"} <= keys
     assert all(path.stat().st_mode & 0o044 for path in (run / "pretrained").iterdir()), "readable by others"
     assert {"val/loss", "val/psnr_world_model", "val/psnr_copy_last", "val/action_mse_policy", "lr/0_muon"} <= keys
 
@@ -119,8 +119,8 @@ def test_validate_judges_the_averaged_weights_of_a_checkpoint(finished: Path) ->
 def test_predict_writes_the_answers_of_every_query(finished: Path) -> None:
     assert fit(finished, "--ckpt_path", "last", verb="predict") == 0
     answers = load_file(finished / "run" / "predictions" / "batch-00000.safetensors")
-    assert answers["policy.action"].shape == (8, 4, 3)
-    assert answers["joint.video"].shape == (8, 1, 2, 3, 16, 16)
+    assert answers["policy.plan"].shape == (8, 4, 3)
+    assert answers["joint.video"].shape == (8, 1, 3, 16, 16)
 
 
 def test_the_command_line_wins_over_what_a_checkpoint_stores(
@@ -302,7 +302,7 @@ OUT_OF_RANGE = [
     ("model.schedule.flat", "2", "schedule.flat must be at least 0 and at most 1"),
     ("model.schedule.warmup_steps", "-1", "schedule.warmup_steps must be at least 0"),
     ("model.loss_weights", "{video: -1}", "loss_weights.video must be at least 0"),
-    ("model.queries", "{policy: -1}", "queries.policy must be above 0"),
+    ("model.queries", "{policy: -1}", "queries.policy.share is a share of the rows"),
     ("model.shift_pixels", "-1", "shift_pixels must be at least 0"),
     ("model.seed", "-1", "seed must be at least 0"),
     ("model.network.text_dropout", "-1.0", "'text_dropout': expected float >= 0.0"),

@@ -86,6 +86,6 @@ class FiniteGuard(pl.Callback):
 def store_batch(batch: Any, path: Path) -> None:
     """Write a batch's tensors as safetensors, with its instructions in the metadata."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors_of(batch)}
-    task = getattr(getattr(batch, "observation", None), "task", ())
+    task = getattr(batch, "task", ())
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"task": json.dumps(list(task))})
