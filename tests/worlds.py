@@ -82,7 +82,11 @@ def random_batch(spec: DataSpec, size: int = 3, seed: int = 0, moments: int | No
 
 @dataclass(frozen=True)
 class LinearGaussianWorld:
-    """Proprio s, actions a = K s + noise, video y = M s + N a + noise; (s, a, y) is one Gaussian with mean `mean`."""
+    """A state that is steered and never seen exactly; all that is seen, done and planned is one Gaussian.
+
+    Attributes:
+        parts: "proprio0" is what is measured at moment 0, "action0" what is done from there to moment 1, and so on.
+    """
 
     mean: Tensor
     covariance: Tensor
@@ -113,21 +117,29 @@ class LinearGaussianWorld:
         return torch.cat([places[self.parts[name]] for name in names])
 
 
-def linear_gaussian_world() -> LinearGaussianWorld:
-    """Two proprio dimensions, two actions of one dimension, two frames of one pixel."""
+def linear_gaussian_world(moments: int = 3) -> LinearGaussianWorld:
+    """Two numbers of each: state x, proprio s = x + noise, pixels y = C s + noise, plan p = K s + noise.
+
+    Done is a = p + noise, and then x follows as A x + B a + noise. So the past says more of x than the present alone,
+    and what is done is not what was planned.
+    """
     generator = torch.Generator().manual_seed(5)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    s_to_a, s_to_y, a_to_y = normal(2, 2) * 0.7, normal(2, 2) * 0.1, normal(2, 2) * 0.15
-    noise_a = torch.diag(torch.tensor([0.5, 0.7], dtype=torch.float64))
-    noise_y = torch.diag(torch.tensor([0.10, 0.07], dtype=torch.float64))
-    # (s, a, y) = bias + mix @ standard normal
-    mix = torch.zeros(6, 6, dtype=torch.float64)
-    mix[:2, :2] = torch.eye(2)
-    mix[2:4, :2], mix[2:4, 2:4] = s_to_a, noise_a
-    mix[4:, :2], mix[4:, 2:4], mix[4:, 4:] = s_to_y + a_to_y @ s_to_a, a_to_y @ noise_a, noise_y
-    mean = torch.tensor([0.0, 0.0, 0.3, -0.2, 0.05, -0.05], dtype=torch.float64)
-    parts = {"proprio": slice(0, 2), "action": slice(2, 4), "video": slice(4, 6)}
+    a, b, c, k = torch.eye(2) * 0.8 + normal(2, 2) * 0.2, normal(2, 2) * 0.5, normal(2, 2) * 0.1, normal(2, 2) * 0.6
+    count = 2 + 10 * moments  # of independent sources of chance; a row is a number as a sum of them
+    chance = iter(torch.eye(count, dtype=torch.float64).split(2))
+    rows: dict[str, Tensor] = {}
+    x = next(chance)
+    for moment in range(moments):
+        s = rows[f"proprio{moment}"] = x + 0.5 * next(chance)
+        rows[f"video{moment}"] = c @ s + 0.07 * next(chance)
+        p = rows[f"plan{moment}"] = k @ s + 0.5 * next(chance)
+        done = rows[f"action{moment}"] = p + 0.4 * next(chance)
+        x = a @ x + b @ done + 0.3 * next(chance)
+    mix = torch.cat(list(rows.values()))
+    mean = torch.cat([normal(2) * (0.05 if name.startswith("video") else 0.3) for name in rows])
+    parts = {name: slice(2 * place, 2 * place + 2) for place, name in enumerate(rows)}
     return LinearGaussianWorld(mean, mix @ mix.T, parts)

@@ -25,7 +25,7 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     sys.stdout.write(f"{'tokens':>6}{'plain ms':>12}{'fused ms':>12}{'ratio':>8}\n")
-    for num_tokens in (24, 40, 74, 144):
+    for num_tokens in (40, 112, 184, 360):
         shape = (args.batch_size, args.heads, num_tokens, args.channels)
         query, key, value = (torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
         seconds = alternate(

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.peers [--image-size 64 --cameras 1] [--threads 1] [--json FILE]
 
 Needs the extra `peers`; nothing is downloaded: image backbones start at random, and a tiny CLIP is made here. Every
-policy trains on the same batch, already loaded (LeRobot's own loader would be the slowest part), and is timed in turn.
-Peers are shown as they come (float32) and under the bfloat16 autocast that ours uses.
+policy trains on the same pictures, already loaded (LeRobot's own loader would be the slowest part), and is timed in
+turn. A sample is a moment with a plan to imitate: ours takes windows of five, peers take each by itself. Peers are
+shown as they come (float32) and under the bfloat16 autocast that ours uses.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.benchmarks.model import alternate, build, demo_spec
+from tests.benchmarks.model import ALL, alternate, build, demo_spec, window_loss
 from tests.worlds import random_batch
 from unified.model.batch import Batch
-from unified.model.spec import DataSpec
+from unified.model.spec import ACTION, PROPRIO, DataSpec
 
 CHUNK = 16
 
@@ -130,15 +132,14 @@ def peer(name: str, clip: str, spec: DataSpec) -> nn.Module:
 
 
 def peer_batch(batch: Batch, tokenizer: Any) -> dict[str, Tensor]:
-    """Our windows in LeRobot's keys; actions repeated to the peers' longer chunk."""
-    names = [f"camera{number}" for number in range(batch.observation.images.shape[1])]
-    observation, action = batch.observation, batch.action
-    assert action is not None
-    chunk = action.repeat(1, CHUNK // action.shape[1], 1)
-    text = tokenizer(list(observation.task), padding="max_length", max_length=16, return_tensors="pt")
+    """The first moments of our windows in LeRobot's keys; plans repeated to the peers' longer chunk."""
+    plan = batch.ahead[ACTION][:, 0]
+    chunk = plan.repeat(1, CHUNK // plan.shape[1], 1)
+    text = tokenizer(list(batch.task), padding="max_length", max_length=16, return_tensors="pt")
+    pictures = (batch.images[:, :1] / 2 + 0.5).unbind(2)
     return {
-        **{f"observation.images.{name}": observation.images[:, n] / 2 + 0.5 for n, name in enumerate(names)},
-        "observation.state": observation.proprio,
+        **{f"observation.images.camera{number}": picture for number, picture in enumerate(pictures)},
+        "observation.state": batch.at[PROPRIO][:, :1],
         "action": chunk,
         "action_is_pad": torch.zeros(chunk.shape[:2], dtype=torch.bool),
         "observation.language.tokens": text["input_ids"],
@@ -196,7 +197,7 @@ def main() -> int:
     clock = time.process_time if args.threads == 1 else time.perf_counter
     spec = demo_spec(args.image_size, args.cameras)
     batch = random_batch(spec, args.batch_size)
-    words = sorted({word for task in batch.observation.task for word in task.lower().split()})
+    words = sorted({word for task in batch.task for word in task.lower().split()})
     with tempfile.TemporaryDirectory() as folder:
         clip = tiny_clip(Path(folder), args.image_size, words)
         rows = _measure(batch, clip, spec, clock)
@@ -223,15 +224,11 @@ def _measure(batch: Batch, clip: str, spec: DataSpec, clock: Callable[[], float]
     theirs = peer_batch(batch, AutoTokenizer.from_pretrained(clip))
     steps, decisions, networks = {}, {}, {}
 
-    def policy_loss() -> Tensor:
-        return ours.loss(batch, "policy")["action"].mean()
-
-    def joint_loss() -> Tensor:
-        return torch.stack([loss.mean() for loss in ours.loss(batch, "joint").values()]).sum()
-
-    for label, loss in {"ours, policy query": policy_loss, "ours, joint query": joint_loss}.items():
+    present = batch.window(0, 0).select(torch.tensor([0]))
+    for label, queries in {"ours, plans": ("policy",), "ours, plans, films and commands": ALL}.items():
+        loss = partial(window_loss, ours, batch, queries)
         steps[label], networks[label] = train_step(ours, loss, bf16=True), ours
-        decisions[label] = lambda: ours.sample(batch.select(torch.tensor([0])), "policy")
+        decisions[label] = lambda: ours.sample(present, "policy")
     for name in ("act", "diffusion", "multi_task_dit"):
         network = peer(name, clip, spec)
         one = {k: v[:1] for k, v in for_policy(name, theirs).items() if k.startswith("observation")}
@@ -259,7 +256,7 @@ def _measure(batch: Batch, clip: str, spec: DataSpec, clock: Callable[[], float]
     return {
         label: {
             "params_m": sum(p.numel() for p in networks[label].parameters()) / 1e6,
-            "samples_per_s": len(batch) / seconds[label],
+            "samples_per_s": len(batch) * (batch.num_moments if networks[label] is ours else 1) / seconds[label],
             "decision_ms": 1e3 * latency[label],
         }
         for label in steps
