@@ -12,7 +12,6 @@ the right in the first and to the left in the second.
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unified.data.heldout import HeldOutWindows, choose_windows, open_dataset
+from unified.data.heldout import HeldOutWindows, open_dataset
+from unified.judging.questions import film_queries
+from unified.judging.scores import dream
 from unified.model.model import UnifiedModel
+from unified.model.spec import ACTION
 
 STEERING = 0
 LAGS = range(0, 9)
@@ -34,15 +36,16 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--windows", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=2, help="moments imagined after those that are known")
     parser.add_argument("--turn", type=float, default=0.7, help="steering of the two counterfactual films")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     model = UnifiedModel.from_pretrained(args.checkpoint).eval()
     spec = model.spec
-    recording = open_dataset(args.data, spec, model.history).windows
-    windows = choose_windows(recording, args.windows, spec.action_horizon)
+    recording = open_dataset(args.data, spec, model.history)
+    windows = recording.choose(args.windows, known=max(1, spec.num_moments - 1), steps=args.steps)
     true, imagined, left, right = films(model, windows, args.turn)
-    commands = {lag: steering_before(windows, spec.frame_stride, true.shape[1], lag) for lag in LAGS}
+    commands = {lag: steering_before(windows, true.shape[1], lag) for lag in LAGS}
     difference = shifts(left).sum(1) - shifts(right).sum(1)
     results: dict[str, Any] = {
         "windows": len(windows),
@@ -66,19 +69,17 @@ def main() -> int:
 def films(model: UnifiedModel, windows: HeldOutWindows, turn: float) -> list[np.ndarray]:
     """Grey films (window, frame, height, width), now and what follows: true, imagined, steered left, steered right."""
     parts: list[list[Tensor]] = [[], [], [], []]
+    query = film_queries(model)["world_model"]
     for batch in windows.batches(64):
-        assert batch.video is not None
-        assert batch.action is not None
-        now = batch.observation.images[:, :, -1:]
-        answers = [batch.video]
+        start = batch.window(0, windows.known - 1)
+        answers = [batch.images[:, windows.known :]]
         for steering in (None, -turn, turn):
-            action = batch.action.clone()
+            commands = batch.between[ACTION][:, windows.known - 1 :].clone()
             if steering is not None:
-                action[..., STEERING] = steering
-            generator = torch.Generator().manual_seed(0)
-            answers.append(model.sample(replace(batch, action=action), "world_model", generator=generator)["video"])
+                commands[..., STEERING] = steering
+            answers.append(dream(model, start, commands, query))
         for part, film in zip(parts, answers, strict=True):
-            part.append(torch.cat([now, film], dim=2)[:, 0].mean(dim=2))
+            part.append(torch.cat([start.images[:, -1:], film], dim=1)[:, :, 0].mean(dim=2))
     return [torch.cat(part).numpy() for part in parts]
 
 
@@ -90,15 +91,15 @@ def shifts(film: np.ndarray) -> np.ndarray:
     return np.array(moved)
 
 
-def steering_before(windows: HeldOutWindows, stride: int, num_frames: int, lag: int) -> np.ndarray:
+def steering_before(windows: HeldOutWindows, num_frames: int, lag: int) -> np.ndarray:
     """The command `lag` rows before the middle of each step between frames (window, frame - 1); NaN where unknown."""
     commands = np.full((len(windows), num_frames - 1), np.nan)
-    for place, (number, now) in enumerate(zip(windows.source, windows.frame, strict=True)):
-        cache = windows.dataset.sources[number].cache
+    for place, (number, now) in enumerate(zip(windows.source, windows.present, strict=True)):
+        cache, stride = windows.dataset.sources[number].cache, windows.stride
         first = cache.bounds[np.searchsorted(cache.bounds, now, side="right") - 1]
         rows = now + stride * np.arange(num_frames - 1) + stride // 2 - lag
         known = rows >= first
-        commands[place, known] = cache.action[rows[known], STEERING]
+        commands[place, known] = cache.columns[ACTION][rows[known], STEERING]
     return commands
 
 

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.rollout.test_policies import CAR, SAWYER, make_model
+from tests.rollout.test_policies import CAR, SAWYER
 from unified.cli import main
 from unified.data.heldout import choose_windows, open_dataset
 from unified.errors import UserError
 from unified.judging.evaluation import new_evaluation, suite_episodes, with_films
 from unified.judging.results import read_results
+from unified.model.config import ModelConfig
+from unified.model.model import UnifiedModel
+from unified.model.queries import QUERIES, Query
 from unified.model.spec import DataSpec
 from unified.model.stored.history import History
 from unified.report.video import read_video
@@ -34,12 +37,22 @@ tasks: [{env_id: "sims:MetaWorld-reach-v3", group: easy}, {env_id: "sims:MetaWor
 """
 
 
+def make_model(spec: DataSpec = SPEC, **queries: Query) -> UnifiedModel:
+    """Random weights, strong enough for commands to show in pixels; of these queries, if any, it is said to know."""
+    torch.manual_seed(0)
+    model = UnifiedModel(ModelConfig(dim=32, depth=3, num_heads=1), spec)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    model.history = History(queries or None)
+    return model
+
+
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
     """A folder with a suite (two.yaml), a checkpoint (model) and a recording of play (play)."""
     folder = tmp_path_factory.mktemp("workshop")
     (folder / "two.yaml").write_text(SUITE)
-    make_model(SPEC, std=0.3).save_pretrained(folder / "model")  # strong enough for actions to show in pixels
+    make_model().save_pretrained(folder / "model")
     record = "record --env sims:MetaWorld-reach-v3 --policy play --episodes 4 --play-steps 30 --workers 1"
     assert main([*record.split(), "--cameras", "corner2", "--image-size", "32", "--output", str(folder / "play")]) == 0
     return folder
@@ -70,17 +83,45 @@ def test_a_checkpoint_is_judged_beside_expert_and_random_with_films_plans_and_qu
     film = read_video(output / filmed[0])
     assert film.shape[1:] == (192, 192, 3)
     assert len(film) == 6, "every fourth of 20 steps, and the first"
-    assert [plan["steps_ahead"] for plan in made["plans"]] == [8, 8]
-    assert read_video(output / made["plans"][0]["film"]).shape[0] == 2
+    assert [plan["steps_ahead"] for plan in made["plans"]] == [4, 4]
+    assert read_video(output / made["plans"][0]["film"]).shape[0] == 4
     play = made["queries"]["play"]
-    assert play["steps_ahead"] == 8
-    assert set(play["film"]["arms"]) == {"copy_last", "true_actions", "no_actions", "shuffled_actions"}
+    assert (play["known_moments"], play["frame_stride"]) == (4, 4)
+    assert (play["film"]["steps_ahead"], play["film"]["env_steps"]) == (8, [4, 8])
+    assert set(play["film"]["arms"]) == {"copy_last", "true_actions", "no_actions", "shuffled_actions", "joint"}
     assert play["film"]["shuffled_windows"] == play["film"]["windows"] == 20
-    assert set(play["action"]["arms"]) == {"mean_predictor", "hold_action", "policy", "inverse_dynamics", "joint"}
+    queries = {"policy", "inverse_dynamics", "inverse_by_sight", "joint"}
+    assert set(play["action"]["arms"]) == {"mean_predictor", "hold_action", *queries}
     page = (output / "report.html").read_text()
     assert "Plans and what then happened" in page
+    assert "Imagined frames of play, 8 env steps ahead" in page
     assert "http" not in page.replace('http-equiv="', "")
     assert "reach-v3" in capsys.readouterr().out
+
+
+def test_recordings_alone_are_judged_with_every_query_that_was_trained_however_far(workshop, tmp_path, capsys):
+    own = Query("by_feel", given=("proprio",), wanted=("action",), history=0, observed=("proprio",))
+    wide = Query("policy", wanted=("plan",), history=2)
+    measure = Query("measure", given=("video",), wanted=("proprio",))
+    named = {query.name: query for query in (own, wide, QUERIES["world_model"], measure)}
+    make_model(**named).save_pretrained(tmp_path / "model")
+    command = ["evaluate", "--policy", str(tmp_path / "model"), "--data", str(workshop / "play"), "--unseen"]
+    assert main([*command, "--steps-ahead", "12", "--windows", "5", "--output", str(tmp_path / "out")]) == 0
+    play = read_results(tmp_path / "out")["queries"]["play"]
+    assert set(play["not_trained"]) == {"inverse_dynamics", "inverse_by_sight", "video", "joint"}
+    assert play["not_scored"] == ["measure"]
+    assert set(play["film"]["arms"]) == {"true_actions", "shuffled_actions", "copy_last"}
+    assert (play["film"]["steps_ahead"], play["film"]["env_steps"]) == (8, [4, 8, 12])
+    assert set(play["action"]["arms"]) == {"mean_predictor", "hold_action", "policy", "by_feel"}
+    printed = capsys.readouterr().out
+    assert "play: the video query was not trained" in printed
+    assert "play: action error of by_feel" in printed
+    assert "SSIM" in printed
+    assert "by_feel query" in (tmp_path / "out" / "report.html").read_text()
+    assert main([*command, "--steps-ahead", "0"]) == 1
+    assert "--steps-ahead must be at least 1, got 0" in capsys.readouterr().err
+    assert main([*command, "--steps-ahead", "40"]) == 1
+    assert "No held-out episode is longer than 40 env steps" in capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_results(workshop, tmp_path):
@@ -214,7 +255,8 @@ def test_what_would_fail_after_the_rollouts_is_said_before_them(workshop, tmp_pa
     # No rollout gets far in this suite: its films are asked for from a camera that is not there.
     (tmp_path / "broken.yaml").write_text(SUITE.replace("cameras: [corner2]", "cameras: [nowhere]"))
     broken = ("--suite", str(tmp_path / "broken.yaml"), "--workers", "0", "--films", "1")
-    far = make_model(replace(SPEC, frame_stride=16))
+    policy = QUERIES["policy"]
+    far = make_model(policy=policy, joint=Query("joint", wanted=("action", "proprio")))
     far.save_pretrained(tmp_path / "far")
     assert evaluate(workshop, tmp_path / "out", *broken, policy=str(tmp_path / "far")) == 1
     assert "leave plans out (--plans 0)" in capsys.readouterr().err
@@ -291,11 +333,11 @@ def test_a_training_checkpoint_gives_the_model_that_was_stored(tmp_path):
 def test_all_episodes_are_there_if_asked_for_and_windows_do_not_reach_past_their_ends(workshop):
     every = open_dataset(workshop / "play", SPEC, History(), every=True).windows
     assert len(every.sources[0].frames) == 120
-    windows = choose_windows(every, 1000, steps_ahead=8)
-    assert len(windows) == 4 * 22
+    windows = choose_windows(every, 1000, known=4, steps=2)
+    assert len(windows) == 4 * 10
     batch = windows.fetch()
-    assert batch.video_is_pad is not None
-    assert not batch.video_is_pad.any()
+    assert batch.moment_is_pad is not None
+    assert not batch.moment_is_pad.any()
 
 
 def test_a_recording_that_does_not_fit_the_model_is_refused(workshop):

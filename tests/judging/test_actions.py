@@ -163,8 +163,10 @@ def test_a_model_that_plans_and_imagines_nothing_is_judged_by_its_plan(source: W
     assert scores["arms"]["mean_predictor"]["mse"] == pytest.approx(mse(mean, executed), rel=1e-5)
 
 
-def test_commands_beyond_a_shorter_stride_do_not_count(source: WindowSource):
-    model, windows = a_model(), held_out(replace(source, frame_stride=1))
+@pytest.mark.parametrize("streams", [("plan",), ("plan", "action"), ("action", "video", "proprio")])
+def test_commands_beyond_a_shorter_stride_do_not_count(source: WindowSource, streams: tuple[str, ...]):
+    decoders = {name: small_config().decoders[name] for name in streams}
+    model, windows = a_model(config=small_config(decoders=decoders)), held_out(replace(source, frame_stride=1))
     executed = windows.fetch().between[ACTION][:, 1, :1]
     expected = mse(torch.full_like(executed, MEAN), executed)
     assert action_scores(model, windows)["arms"]["mean_predictor"]["mse"] == pytest.approx(expected, rel=1e-5)

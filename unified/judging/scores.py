@@ -111,22 +111,36 @@ def imagine(
         num_steps: denoise steps.
         seed, keys: of the noise, see `Dream`.
     """
-    device = next(model.parameters()).device
-    start = batch.window(0, known - 1).to(device)
-    told = batch.column("between", ACTION)[:, known - 1 :].to(device)
-
-    def film(query: Query, commands: Tensor) -> Tensor:
-        dream = Dream(model, start, num_steps=num_steps, seed=seed, keys=keys)
-        is_told = "action" in query.given
-        pictures = [dream.step(step if is_told else None, query)["video"] for step in commands.unbind(1)]
-        return torch.stack(pictures, dim=1).clamp(-1, 1).cpu()
-
+    start, told = batch.window(0, known - 1), batch.column("between", ACTION)[:, known - 1 :]
+    options = {"num_steps": num_steps, "seed": seed, "keys": keys}
     queries = film_queries(model)
     names = {"world_model": "true_actions", "video": "no_actions"}
-    films = {names.get(name, name): film(query, told) for name, query in queries.items()}
+    films = {names.get(name, name): dream(model, start, told, query, **options) for name, query in queries.items()}
     if "world_model" in queries:
-        films["shuffled_actions"] = film(queries["world_model"], lent.to(device))
+        films["shuffled_actions"] = dream(model, start, lent, queries["world_model"], **options)
     return {**films, "copy_last": batch.images[:, known - 1 : known].expand(-1, told.shape[1], -1, -1, -1, -1)}
+
+
+def dream(
+    model: UnifiedModel,
+    start: Batch,
+    commands: Float[Tensor, " batch step env_step action_dim"],
+    query: Query,
+    **options: Any,
+) -> Float[Tensor, " batch step camera channel height width"]:
+    """A film of as many moments as there are steps of commands, told of them if the query is; on the CPU.
+
+    Args:
+        model: imagines.
+        start: the moments that are known.
+        commands: of the steps that follow.
+        query: asked at every moment.
+        options: see `Dream`.
+    """
+    imagined, is_told = Dream(model, start, **options), "action" in query.given
+    steps = commands.to(next(model.parameters()).device).unbind(1)
+    pictures = [imagined.step(step if is_told else None, query)["video"] for step in steps]
+    return torch.stack(pictures, dim=1).clamp(-1, 1).cpu()
 
 
 def _proprio(model: UnifiedModel) -> str:
