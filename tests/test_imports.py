@@ -33,12 +33,11 @@ HEAVY = (
 SHARED = {
     "decoders": {
         "decoders.codec",
-        "decoders.actions",
-        "decoders.pixels",
+        "decoders.columns",
+        "decoders.frames",
         "decoders.keypoints",
         "decoders.pretrained",
-        "decoders.observation",
-        "decoders.frames",
+        "decoders.vectors",
     },
     "tasks": {"tasks.augmentation", "tasks.base", "tasks.metrics", "tasks.mixing"},
 }
