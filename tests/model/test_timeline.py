@@ -231,7 +231,9 @@ def test_a_hundred_steps_with_a_cache_equal_recomputation_when_moments_are_evict
             name: torch.randn(ROWS, *model.decoder(name).event_shape(), generator=torch.Generator().manual_seed(now))
             for name in query.wanted
         }
-        recomputed = within(model.remember(long.window(0, now + 1)), now, window, anchor)
+        oldest = max(anchor, now + 1 - window)
+        recomputed = [*model.remember(long.window(0, anchor)), *model.remember(long.window(oldest, now + 1), oldest)]
+        recomputed = within(recomputed, now, window, anchor)
         cached, fresh = (model.answer(shown, query, present, now, noise=noise) for shown in (kept, recomputed))
         moved = model.answer([exchanged(item, now - 1, now - 2) for item in kept], query, present, now, noise=noise)
         for name in query.wanted:

@@ -1,6 +1,5 @@
 """Answering queries: a timeline computed once, kept, and asked as often as one likes."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +19,6 @@ from unified.model.network.sequence import (
     MOMENT,
     Layout,
     Part,
-    Segment,
     missing_cameras,
     sees,
 )
@@ -83,7 +81,8 @@ class Answers(Tokens):
         steps = slice(first, now + any(name in query.given for name in self._commands))
         between = {name: column[:, steps] for name, column in batch.between.items()}
         known = replace(batch.window(first, now + self._needs_next(query)), between=between)
-        shown = [self._remember_instruction(known), *self._remember_timeline(known, first)]
+        pieces = [self._told(known), *self._moments(known), *self._steps(known)]
+        shown = self._keep(pieces, batch.camera_is_pad, first)
         return self.answer(shown, query, present, now, batch.stride, **options)
 
     def _needs_next(self, query: Query) -> bool:
@@ -105,67 +104,61 @@ class Answers(Tokens):
             first: number of the batch's first moment in the timeline.
             history: how noisy its pictures are said to be.
         """
-        told = [self._remember_instruction(batch)] if first == 0 else []
-        return told + self._remember_timeline(batch, first, history)
-
-    def _remember_instruction(self, batch: Batch) -> Shown:
-        return Shown(Part(self._instruction, INSTRUCTION), self._told(self._tell(batch)))
-
-    def _remember_timeline(self, batch: Batch, first: int, history: float = 0.0) -> list[Shown]:
-        shown: list[Shown] = []
-        moments = self._show(batch, batch.images.new_zeros(len(batch), batch.num_moments), None)
-        pieces = moments.split([len(segment) for segment in self._moment], dim=2)
-        for stream in dict.fromkeys(segment.stream for segment in self._moment):
-            views = [(s, piece) for s, piece in zip(self._moment, pieces, strict=True) if s.stream == stream]
-            shown += self._remember(views, MOMENT, first, history, batch.camera_is_pad)
-        return shown + self.remember_commands(batch, first)
+        told = [self._told(batch)] if first == 0 else []
+        return self._keep([*told, *self._moments(batch), *self._steps(batch)], batch.camera_is_pad, first, history)
 
     @torch.no_grad()
     def remember_commands(self, batch: Batch, first: int = 0) -> list[Shown]:
         """The commands of a batch alone, see `remember`."""
-        shown: list[Shown] = []
-        for name in self._commands:
-            if batch.between.keys() >= set(self._columns(name)):
-                shown += self._remember([(self._asked[name], self._command(name, batch))], COMMANDS, first)
-        return shown
+        return self._keep(self._steps(batch), first=first)
 
-    def _remember(
+    def _told(self, batch: Batch) -> tuple[Part, Tensor]:
+        return Part(self._instruction, INSTRUCTION), self._tell(batch)
+
+    def _moments(self, batch: Batch) -> list[tuple[Part, Tensor]]:
+        tokens = self._show(batch, batch.images.new_zeros(len(batch), batch.num_moments), None)
+        pieces = tokens.split([len(segment) for segment in self._moment], dim=2)
+        return [
+            (Part(segment, MOMENT, moment), piece[:, moment])
+            for moment in range(batch.num_moments)
+            for segment, piece in zip(self._moment, pieces, strict=True)
+        ]
+
+    def _steps(self, batch: Batch) -> list[tuple[Part, Tensor]]:
+        known = [name for name in self._commands if batch.between.keys() >= set(self._columns(name))]
+        return [
+            (Part(self._asked[name], COMMANDS, step), tokens)
+            for name in known
+            for step, tokens in enumerate(self._command(name, batch).unbind(1))
+        ]
+
+    def _keep(
         self,
-        views: Sequence[tuple[Segment, Float[Tensor, " batch element _ dim"]]],
-        role: int,
-        first: int,
-        history: float = 0.0,
+        pieces: Sequence[tuple[Part, Tensor]],
         camera_is_pad: Bool[Tensor, " batch camera"] | None = None,
+        first: int = 0,
+        history: float = 0.0,
     ) -> list[Shown]:
-        """Parts that see each other, element by element."""
-        tokens = torch.cat([tokens for _, tokens in views], dim=2)
-        elements = tokens.shape[1]
-        cameras = torch.cat([segment.cameras for segment, _ in views]).to(tokens.device)
-        is_pad = None if camera_is_pad is None else missing_cameras(cameras, camera_is_pad)
-        rows = None if is_pad is None else is_pad.repeat_interleave(elements, dim=0)
-        keys_values = self._keys_values(tokens.flatten(0, 1), history, rows)
-        shown, end = [], 0
-        for segment, _ in views:
-            place = slice(end, end := end + len(segment))
-            for element in range(elements):
-                own = [
-                    (key[element::elements, :, place], value[element::elements, :, place]) for key, value in keys_values
-                ]
-                pad = None if is_pad is None else is_pad[:, place]
-                shown.append(Shown(Part(segment, role, first + element), own, pad))
+        """Run the tokens of these parts through the backbone, all in one pass; each as if it were alone."""
+        if not pieces:
+            return []
+        parts, tokens = [part for part, _ in pieces], torch.cat([tokens for _, tokens in pieces], dim=1)
+        layout = Layout(parts).to(tokens.device)
+        mask = layout.without_cameras(layout.mask({})[None].to(tokens.device), camera_is_pad)
+        levels = [history if part.role == MOMENT else 0.0 for part in parts if part.role != INSTRUCTION]
+        t = tokens.new_tensor([0.0, *levels]).expand(len(tokens), -1)
+        kept = self.backbone.keys_values(tokens, t, layout.groups, mask, 0 * layout.moments[None])
+        sizes = [len(part.segment) for part in parts]
+        split = [(keys.split(sizes, dim=2), values.split(sizes, dim=2)) for keys, values in kept]
+        shown = []
+        for number, part in enumerate(parts):
+            own = [
+                (keys[number].clone(), values[number].clone()) for keys, values in split
+            ]  # no views: the rest may go
+            cameras = part.segment.cameras.to(tokens.device)
+            is_pad = None if camera_is_pad is None else missing_cameras(cameras, camera_is_pad)
+            shown.append(Shown(replace(part, moment=part.moment + first * (part.role != INSTRUCTION)), own, is_pad))
         return shown
-
-    def _told(self, instruction: Float[Tensor, " batch token dim"]) -> list[KeysValues]:
-        return self._keys_values(instruction, seconds=instruction.new_full((1, instruction.shape[1]), math.nan))
-
-    def _keys_values(
-        self, tokens: Tensor, t: float = 0.0, is_pad: Tensor | None = None, seconds: Tensor | None = None
-    ) -> list[KeysValues]:
-        mask = None
-        if is_pad is not None:
-            mask = ~is_pad[:, None] | torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
-        groups = torch.zeros(tokens.shape[1], dtype=torch.long, device=tokens.device)
-        return self.backbone.keys_values(tokens, tokens.new_full((len(tokens), 1), t), groups, mask, seconds)
 
     @torch.no_grad()
     def answer(
@@ -260,7 +253,7 @@ class Answers(Tokens):
 
     def _untold(self, size: int) -> list[KeysValues]:
         text = torch.cat([self.no_text, self.registers], dim=1) + self.positions(Part(self._instruction, INSTRUCTION))
-        return self._told(text.expand(size, -1, -1))
+        return self._keep([(Part(self._instruction, INSTRUCTION), text.expand(size, -1, -1))])[0].keys_values
 
     def _noise(self, names: Sequence[str], present: Present, generator: torch.Generator | None) -> dict[str, Tensor]:
         device = present.images.device

@@ -20,7 +20,6 @@ from unified.model.network.sequence import (
     MOMENT,
     Layout,
     Part,
-    missing_cameras,
 )
 from unified.model.queries import Query
 from unified.model.spec import DataSpec
@@ -111,6 +110,8 @@ class UnifiedModel(Answers):
     ) -> dict[str, tuple[Float[Tensor, " batch element"], Bool[Tensor, " batch element"]]]:
         """Squared error of what is wanted at every moment of a window, all in one pass.
 
+        Moments past the end of an episode are not masked: whoever sees them has nothing to learn.
+
         Args:
             batch: a window of `num_moments` moments, in data units.
             mixes: what rows are asked, in this model's own streams (see `query`).
@@ -141,7 +142,7 @@ class UnifiedModel(Answers):
             torch.cat(tokens, dim=1),
             torch.cat([*times, *(t[name] for name in streams)], dim=1),
             layout.groups,
-            _without_cameras(masks if len(mixes) == 1 else masks[asked], layout, batch),
+            layout.without_cameras(masks if len(mixes) == 1 else masks[asked], batch.camera_is_pad),
             self._seconds(layout.moments, layout.env_steps, batch.embodiment, batch.stride),
             layout.num_asked,
         )
@@ -185,19 +186,6 @@ class UnifiedModel(Answers):
             masks = torch.stack([layout.mask(asked) for asked in queries])
             self._layouts[key] = layout.to(device), masks.to(device)
         return self._layouts[key]
-
-
-def _without_cameras(
-    mask: Bool[Tensor, " #batch token token"], layout: Layout, batch: Batch
-) -> Bool[Tensor, " #batch token token"]:
-    """Nobody sees cameras that a sample lacks; but every token sees itself.
-
-    Moments past the end need no mask: whoever sees them has nothing to learn.
-    """
-    if batch.camera_is_pad is None:
-        return mask
-    itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)
-    return (mask & ~missing_cameras(layout.cameras, batch.camera_is_pad)[:, None]) | itself
 
 
 def seed_of(key: Sequence[int]) -> int:

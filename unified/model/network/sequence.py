@@ -96,7 +96,7 @@ class Layout:
             math.nan if part.role == INSTRUCTION else part.moment + (part.role == ASKED and part.segment.is_next)
             for part in parts
         ]
-        self.moments = torch.tensor(place).repeat_interleave(torch.tensor(sizes))
+        self.moments = torch.tensor(place, dtype=torch.float32).repeat_interleave(torch.tensor(sizes))
         self.env_steps = torch.cat([part.segment.coordinates[:, 0] for part in parts])
         self.cameras = torch.cat([part.segment.cameras for part in parts])
 
@@ -125,6 +125,15 @@ class Layout:
                 seen[row, column] = _sees(asking, part, queries)
         sizes = torch.tensor([len(part.segment) for part in self.parts])
         return seen.repeat_interleave(sizes, 0).repeat_interleave(sizes, 1)
+
+    def without_cameras(
+        self, mask: Bool[Tensor, " #batch token token"], camera_is_pad: Bool[Tensor, " batch camera"] | None
+    ) -> Bool[Tensor, " #batch token token"]:
+        """A mask in which nobody sees cameras that a sample lacks; but every token sees itself."""
+        if camera_is_pad is None:
+            return mask
+        itself = torch.eye(self.num_tokens, dtype=torch.bool, device=mask.device)
+        return (mask & ~missing_cameras(self.cameras, camera_is_pad)[:, None]) | itself
 
 
 def _sees(asking: Part, part: Part, queries: Mapping[str, Query]) -> bool:
