@@ -6,12 +6,13 @@ from tasks.base import GenerativeTask
 
 
 class WorldAction(GenerativeTask):
-    """Learns all five queries: each row is asked for a plan, and for the film and the commands in one of three ways."""
+    """Learns every query: each row is asked for a plan, and for the film and the commands in one of three ways."""
 
     default_queries: Mapping[str, float] = {
         "policy": 1.0,
         "world_model": 0.8,
-        "inverse_dynamics": 0.9,
+        "inverse_dynamics": 0.6,
+        "inverse_dynamics_by_sight": 0.3,
         "video": 0.1,
         "joint": 0.1,
     }

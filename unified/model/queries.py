@@ -63,6 +63,8 @@ class Query:
         for key in values:
             if key not in known:
                 raise unknown_name(f"attribute of queries.{name}", key, known)
+        if name not in QUERIES and "wanted" not in values:
+            raise unknown_name("query (one of your own says what is `wanted`)", name, QUERIES)
         start = {key: getattr(QUERIES[name], key) for key in known} if name in QUERIES else {}
         return conform({"name": name, **start, **values}, cls, f"queries.{name}")
 
