@@ -12,7 +12,7 @@ class WorldAction(GenerativeTask):
         "policy": 1.0,
         "world_model": 0.8,
         "inverse_dynamics": 0.6,
-        "inverse_dynamics_by_sight": 0.3,
+        "inverse_by_sight": 0.3,
         "video": 0.1,
         "joint": 0.1,
     }
