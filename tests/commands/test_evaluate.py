@@ -104,7 +104,7 @@ def test_recordings_alone_are_judged_with_every_query_that_was_trained_however_f
     wide = Query("policy", wanted=("plan",), history=2)
     measure = Query("measure", given=("video",), wanted=("proprio",))
     named = {query.name: query for query in (own, wide, QUERIES["world_model"], measure)}
-    make_model(**named).save_pretrained(tmp_path / "model")
+    make_model(SPEC, **named).save_pretrained(tmp_path / "model")
     command = ["evaluate", "--policy", str(tmp_path / "model"), "--data", str(workshop / "play"), "--unseen"]
     assert main([*command, "--steps-ahead", "12", "--windows", "5", "--output", str(tmp_path / "out")]) == 0
     play = read_results(tmp_path / "out")["queries"]["play"]
