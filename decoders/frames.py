@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from unified.errors import UserError
+from unified.errors import UserError, check_numbers
 from unified.model.batch import Batch
 from unified.model.network.sequence import Segment, grid_coordinates
 from unified.model.spec import DataSpec
@@ -59,6 +59,7 @@ class FrameDecoder(nn.Module):
         extra_features: int = 0,
     ):
         super().__init__()
+        check_numbers(least=1, patch_size=patch_size, channels=channels)
         height, width = size
         if height % patch_size or width % patch_size:
             raise UserError(f"Frames must be a multiple of patch_size ({patch_size}), got {height}x{width}.")

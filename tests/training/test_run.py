@@ -263,19 +263,19 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
     def broken(self: GenerativeTask, batch: Any, batch_idx: int) -> torch.Tensor:
         if self.global_step == 5:
-            batch.observation.proprio[3, 0, 0] = float("nan")
+            batch.at["observation.state"][3, 0, 0] = float("nan")
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(GenerativeTask, "training_step", broken)
     assert main(["fit", "-c", str(write_config()), "--run_dir", str(tmp_path / "run")]) == 1
     said = capsys.readouterr().err
-    assert "Step 5: the loss is not finite (input observation.proprio is not finite in rows [3])" in said
+    assert "Step 5: the loss is not finite (input at.observation.state is not finite in rows [3])" in said
     assert "step-00000004.ckpt" in said
     assert [path.name for path in list_checkpoints(tmp_path / "run")] == ["step-00000004.ckpt"]
     (stored,) = (tmp_path / "run" / "not_finite").iterdir()
     batch = load_file(stored)
-    assert batch["observation.proprio"][3, 0, 0].isnan()
-    assert batch["observation.images"].shape[0] == 8
+    assert batch["at.observation.state"][3, 0, 0].isnan()
+    assert batch["images"].shape[0] == 8
     state = read_checkpoint(list_checkpoints(tmp_path / "run")[0])["current_model_state"]
     assert all(torch.isfinite(tensor).all() for tensor in state.values() if tensor.is_floating_point())
 
@@ -306,7 +306,7 @@ OUT_OF_RANGE = [
     ("model.shift_pixels", "-1", "shift_pixels must be at least 0"),
     ("model.seed", "-1", "seed must be at least 0"),
     ("model.network.text_dropout", "-1.0", "'text_dropout': expected float >= 0.0"),
-    ("model.network.time_shift", "0.0", "'time_shift': expected float > 0.0"),
+    ("model.network.time_shifts", "{plan: 0.0}", "time_shifts[...]': expected float > 0.0"),
     ("model.network.num_registers", "-1", "'num_registers': expected int >= 0"),
     ("model.network.observation.patch_size", "-8", "observation.patch_size must be at least 1"),
     ("model.network.decoders.video.patch_size", "0", "patch_size must be at least 1"),
