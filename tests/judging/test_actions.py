@@ -10,7 +10,7 @@ from tests.judging.conftest import SPEC, TOY, a_model, held_out
 from tests.worlds import small_config
 from unified.data.heldout import HeldOutWindows
 from unified.data.windows import WindowSource
-from unified.judging.actions import action_scores, linear_guesses
+from unified.judging.actions import RATIOS, action_scores, linear_guesses
 from unified.model.model import UnifiedModel
 from unified.model.queries import Query
 from unified.model.spec import ACTION, PROPRIO
@@ -41,8 +41,8 @@ def test_action_scores_equal_the_model_asked_directly(windows: HeldOutWindows, m
         assert arms[query]["mse"] == pytest.approx(mse(ask(query), executed), rel=1e-4), query
     assert scores["on_expert"].keys() == {"policy"}
     assert scores["on_expert"]["policy"]["mse"] == pytest.approx(mse(ask("policy"), expert), rel=1e-4)
-    ratio = arms["inverse_dynamics"]["mse"] / arms["policy"]["mse"]
-    assert scores["inverse_over_policy"]["value"] == pytest.approx(ratio)
+    for name, (over, under) in RATIOS.items():
+        assert scores[name]["value"] == pytest.approx(arms[over]["mse"] / arms[under]["mse"])
     queries = {"policy", "inverse_dynamics", "inverse_by_sight", "joint"}
     assert set(arms) == {"mean_predictor", "hold_action", "linear_proprio", *queries}
     assert (scores["windows"], scores["episodes"], scores["commands"]) == (4, 3, 2)

@@ -64,6 +64,7 @@ def scores():
     action = {"arms": {name: {"mse": value, "mse_ci95": [value, value]} for name, value in arms.items()}}
     action["arms"]["inverse_by_sight"] = {"mse": 0.4, "mse_ci95": [0.3, 0.5], "trained": False}
     action["on_expert"] = {"policy": {"mse": 0.125, "mse_ci95": [0.1, 0.15]}}
+    action["sight_over_mean"] = {"value": 0.375, "ci95": [0.25, 0.5]}
     action |= {"inverse_over_policy": {"value": 0.5, "ci95": [0.4, 0.6]}, "windows": 100, "episodes": 7, "num_steps": 1}
     asked = {"known_moments": 4, "frame_stride": 4, "not_trained": ["inverse_by_sight"], "not_scored": ["measure"]}
     return {"film": film, "action": action, "strip": "films/strip.png", "episodes": {"judged": "held out"}, **asked}
@@ -123,6 +124,7 @@ def test_films_say_how_far_ahead_they_are_and_queries_what_was_trained(tmp_path,
         "env steps ahead 4 8",
         "27.25 dB 25.00 dB",
         "own query 25.00 dB",
+        "By sight alone over the mean action: 0.375 [0.250",
         "0.875 [0.850",
         "inverse dynamics by sight alone not trained 0.400",
         "Against the expert's own actions the policy query (sees no future) is off by 0.125",

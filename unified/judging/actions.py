@@ -21,6 +21,13 @@ from unified.model.model import UnifiedModel
 from unified.model.queries import Query
 from unified.model.spec import ACTION, EXPERT_ACTION, PROPRIO
 
+RATIOS = {
+    "inverse_over_policy": ("inverse_dynamics", "policy"),
+    "inverse_over_linear": ("inverse_dynamics", "linear_proprio"),
+    "sight_over_mean": ("inverse_by_sight", "mean_predictor"),
+}
+"""Errors that are compared: of which arm with which."""
+
 MOST_ROWS = 50_000
 """The linear regression is fitted on at most so many steps, evenly spread."""
 
@@ -42,7 +49,8 @@ def action_scores(
             where commands are positions; linear_proprio, see `linear_guesses`; and every query that was learned and
             wants commands. `trained` is False for one that is asked though it was not learned.
         linear_steps: from how many steps of training episodes the regression was fitted.
-        inverse_over_policy: {value, ci95}, the ratio of the two errors (below 1: the film helps).
+        inverse_over_policy (below 1: the film helps), inverse_over_linear, sight_over_mean: {value, ci95}, ratios of
+            two errors.
         on_expert: name -> {mse, mse_ci95, mse_per_action} of queries that imitate, against the expert's commands, where
             they were recorded.
     """
@@ -202,11 +210,11 @@ def _action_table(
 
     arms = {name: level(sums) | ({"trained": False} if name in untrained else {}) for name, sums in errors.items()}
     table: dict[str, Any] = {"arms": arms}
-    if {"inverse_dynamics", "policy"} <= set(errors):
-        both = np.concatenate([errors["inverse_dynamics"], errors["policy"]], axis=1)
-        half = both.shape[1] // 2
-        ratio = bootstrap(lambda total: _mse(total[:, :half]) / _mse(total[:, half:]), both, episodes, seed)
-        table["inverse_over_policy"] = ratio
+    for name, pair in RATIOS.items():
+        if set(pair) <= set(errors):
+            both = np.concatenate([errors[arm] for arm in pair], axis=1)
+            half = both.shape[1] // 2
+            table[name] = bootstrap(lambda t, h=half: _mse(t[:, :h]) / _mse(t[:, h:]), both, episodes, seed)
     if on_expert:
         table["on_expert"] = {name: level(sums) for name, sums in on_expert.items()}
     return table

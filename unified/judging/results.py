@@ -20,7 +20,7 @@ Top level:
     baselines: name -> {"summary": ..., "episodes": number} of other policies on the same episodes (may be empty).
     env_kwargs: arguments of the environments that differ from the suite's (only where there are any).
     training: losses of the run that the checkpoint lies in, {"training" and "held-out": [[step, loss], ...]}.
-    queries: what `unified.judging.scores` measured on held-out windows, dataset name -> scores (may be empty).
+    queries: what `unified.judging.open_loop` measured on held-out windows, dataset name -> scores (may be empty).
 """
 
 import importlib.metadata
