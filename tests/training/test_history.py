@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.world_action import WorldAction
 from unified.cli import main
 from unified.data.heldout import open_dataset
 from unified.rollout.policies import load_model
@@ -37,13 +38,13 @@ def test_evaluate_judges_what_the_run_held_out_and_says_which_queries_were_not_t
 ) -> None:
     made = judge(run, sources)["demonstrations"]
     assert made["episodes"] == {"judged": "held out", "trained_on": 2, "held_out": 1}
-    assert made["not_trained"] == ["video", "inverse_dynamics"]
+    assert set(made["not_trained"]) == {"video", "inverse_dynamics", "inverse_by_sight"}
     assert set(made["film"]["arms"]) == {"true_actions", "shuffled_actions", "copy_last"} & set(made["film"]["arms"])
     assert "no_actions_cost_db" not in made["film"]
     assert set(made["action"]["arms"]) & {"policy", "inverse_dynamics", "joint"} == {"policy", "joint"}
     assert "inverse_dynamics query was not trained" in capsys.readouterr().out
     page = (run.parent / "judged" / "report.html").read_text()
-    assert page.count("not trained</td>") == 4  # video and inverse dynamics, of two recordings
+    assert page.count("not trained</td>") == 6  # video and both inverse dynamics, of two recordings
     query = ["generate", "--checkpoint", str(run), "--data", sources[0]["root"], "--query", "video"]
     assert main(query) == 1
     assert "The query 'video' was not trained" in capsys.readouterr().err
@@ -100,11 +101,11 @@ def test_published_results_score_no_query_that_was_not_trained(path: Path) -> No
     config = RESULTS.parents[1] / "configs" / f"{path.stem}.yaml"
     if not isinstance(results, dict) or not results.get("queries") or not config.is_file():
         return
-    learned = yaml.safe_load(config.read_text())["model"]["init_args"]["queries"]
+    learned = yaml.safe_load(config.read_text())["model"]["init_args"].get("queries", WorldAction.default_queries)
     arms = {"no_actions": "video", "true_actions": "world_model", "shuffled_actions": "world_model"}
     for scores in results["queries"].values():
         scored = {arms.get(arm, arm) for part in ("film", "action") for arm in scores[part]["arms"]}
-        free = {"copy_last", "mean_predictor", "hold_action", "hold_state"}
+        free = {"copy_last", "mean_predictor", "hold_action", "hold_state", "linear_proprio"}
         assert scored - free <= set(learned)
         assert set(scores.get("not_trained", ())).isdisjoint(learned)
         assert ("no_actions_cost_db" in scores["film"]) == ("video" in learned)
