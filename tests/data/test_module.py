@@ -150,6 +150,7 @@ def test_columns_that_are_asked_for_are_read_with_their_statistics(root: Path, o
     frames, between = batch.at["frame_index"], batch.between["frame_index"]
     rate = torch.tensor([10.0, 20.0])[batch.embodiment][:, None, None]
     torch.testing.assert_close(batch.at["timestamp"], frames / rate)
+    assert batch.moment_is_pad is not None
     whole = ~batch.moment_is_pad[:, 1]
     torch.testing.assert_close(between[whole, 0, 1], frames[whole, 0] + 1)
     assert data.stats["toy"]["frame_index"]["min"] == [0.0]

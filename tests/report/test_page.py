@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,9 @@ def scores():
     film |= {"env_steps": [4, 8], "steps_ahead": 8, "proprio": "imagined"}
     film |= {prefix + name: gain for name in gains for prefix in ("", "moving_")} | {"shuffled_windows": 90}
     arms = {"mean_predictor": 1.0, "linear_proprio": 0.3, "inverse_dynamics": 0.1, "policy": 0.2, "joint": 0.21}
-    action = {"arms": {name: {"mse": value, "mse_ci95": [value, value]} for name, value in arms.items()}}
+    action: dict[str, Any] = {
+        "arms": {name: {"mse": value, "mse_ci95": [value, value]} for name, value in arms.items()}
+    }
     action["arms"]["inverse_by_sight"] = {"mse": 0.4, "mse_ci95": [0.3, 0.5], "trained": False}
     action["on_expert"] = {"policy": {"mse": 0.125, "mse_ci95": [0.1, 0.15]}}
     action["sight_over_mean"] = {"value": 0.375, "ci95": [0.25, 0.5]}

@@ -33,7 +33,8 @@ class CountingEnv(Conforming):
         pixels = dict.fromkeys(self.cameras, self.picture)
         return {"pixels": pixels, "agent_pos": np.array([self.count], np.float32)}
 
-    def render_frame(self, camera, size=None):
+    def render_frame(self, camera, size=None) -> Any:
+        size = size or self.image_size
         return np.full((size, size, 3), self.count, np.uint8)
 
     def step(self, action) -> Any:

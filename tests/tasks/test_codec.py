@@ -15,6 +15,7 @@ from tests.worlds import random_batch, small_spec
 from unified.data.module import WindowDataModule
 from unified.data.source import Source
 from unified.errors import UserError
+from unified.model.spec import Embodiment
 from unified.training.cli import main
 
 
@@ -35,27 +36,28 @@ def test_a_codec_learns_and_its_folder_is_ready_for_use(tmp_path: Path) -> None:
     assert metrics["val/psnr_alone"] > 14, "grey has 8"
     codec = load_codec(str(tmp_path / "run" / "pretrained"))
     assert (codec.image_size, codec.cameras) == ((16, 16), ("front", "wrist"))
-    data = WindowDataModule([Source(str(tmp_path / "data"))], image_size=16, num_frames=4, batch_size=32)
+    data = WindowDataModule([Source(str(tmp_path / "data"))], image_size=16, batch_size=32)
     latents = codec.encode(film_of(data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)))
     assert 0.7 < float(latents.std((0, 1, 3, 4)).mean()) < 1.4
     assert metrics["val/loss"] == pytest.approx(4 * 10 ** (-metrics["val/psnr"] / 10), rel=1e-4)
 
 
 def test_windows_that_do_not_fit_the_codec_are_refused() -> None:
-    spec = small_spec(num_frames=2).to_dict()
-    with pytest.raises(UserError, match=r"multiple of 4, got data.n_obs_steps \+ data.num_frames = 3"):
+    spec = small_spec(num_moments=3).to_dict()
+    with pytest.raises(UserError, match=r"multiple of 4, got data.num_moments = 3"):
         Codec(spec, frames_per_latent=4)
-    with pytest.raises(UserError, match=r"got data.n_obs_steps \+ data.num_frames = 1"):
-        Codec(small_spec(num_frames=0).to_dict())
+    with pytest.raises(UserError, match=r"got data.num_moments = 1"):
+        Codec(small_spec(num_moments=1).to_dict())
 
 
 def test_films_are_the_pictures_of_every_camera_that_is_there() -> None:
-    batch = random_batch(small_spec(cameras=("front", "wrist")), size=2)
+    both = Embodiment("arm", 4, 3, ("front", "wrist"), 0.1)
+    batch = random_batch(small_spec(cameras=("front", "wrist"), embodiments=(both,)), size=2)
     films = film_of(batch)
     assert films.shape == (4, 3, 3, 16, 16)
-    assert batch.video is not None
-    assert torch.equal(films[1, 0], batch.observation.images[0, 1, 0])
-    assert torch.equal(films[1, 1:], batch.video[0, 1])
+    assert torch.equal(films[1], batch.images[0, :, 1])
+    one_eyed = random_batch(small_spec(cameras=("front", "wrist")), size=2)
+    assert torch.equal(film_of(one_eyed), one_eyed.images[:, :, 0])
 
 
 def drawn(task: Codec, film: Tensor, is_given: bool) -> Tensor:
@@ -74,7 +76,7 @@ def test_training_draws_what_the_codec_will_decode() -> None:
 
 @pytest.mark.parametrize("frames_per_latent", [1, 2])
 def test_at_first_every_latent_is_drawn_by_itself(frames_per_latent: int) -> None:
-    task = Codec(small_spec(num_frames=4).to_dict(), width=8, frames_per_latent=frames_per_latent)
+    task = Codec(small_spec(num_moments=5).to_dict(), width=8, frames_per_latent=frames_per_latent)
     film = torch.rand(2, 5, 3, 16, 16) * 2 - 1
     latents = task.model.compress(task.model.with_start(film))
     alone = task._draw_alone(latents)
