@@ -116,8 +116,9 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
     plain, frugal = UViT(32, 3, 2), UViT(32, 3, 2, gradient_checkpointing=True)
     frugal.load_state_dict(plain.state_dict())
     tokens, mask = torch.randn(2, 5, 32), torch.tril(torch.ones(1, 5, 5, dtype=torch.bool))
+    times, seconds = torch.rand(2, 1), torch.rand(1, 5)
     for backbone in (plain, frugal):
-        output = backbone(tokens, torch.rand(2, 1), torch.zeros(5, dtype=torch.long), mask, torch.rand(1, 5), 3)
+        output = backbone(tokens, times, torch.zeros(5, dtype=torch.long), mask, seconds, 3)
         output.square().sum().backward()
     for ours, theirs in zip(plain.parameters(), frugal.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)

@@ -11,7 +11,7 @@ from torch import Tensor
 from unified.errors import UserError
 from unified.model.batch import Batch
 from unified.model.network import diffusion
-from unified.model.network.backbone import KeysValues
+from unified.model.network.backbone import Past
 from unified.model.network.sequence import (
     ASKED,
     COMMANDS,
@@ -33,12 +33,12 @@ class Shown:
 
     Attributes:
         part: what it shows; its moment is counted from the beginning of the timeline.
-        keys_values: what it offers, block by block of the backbone.
+        past: what it offers to whatever is asked.
         is_pad: True for tokens of cameras that a sample lacks; None: of none.
     """
 
     part: Part
-    keys_values: list[KeysValues]
+    past: Past
     is_pad: Bool[Tensor, " batch token"] | None = None
 
 
@@ -147,18 +147,17 @@ class Answers(Tokens):
         mask = layout.without_cameras(layout.mask({})[None].to(tokens.device), camera_is_pad)
         levels = [history if part.role == MOMENT else 0.0 for part in parts if part.role != INSTRUCTION]
         t = tokens.new_tensor([0.0, *levels]).expand(len(tokens), -1)
-        kept = self.backbone.keys_values(tokens, t, layout.groups, mask, 0 * layout.moments[None])
-        sizes = [len(part.segment) for part in parts]
-        split = [(keys.split(sizes, dim=2), values.split(sizes, dim=2)) for keys, values in kept]
-        shown = []
-        for number, part in enumerate(parts):
-            own = [
-                (keys[number].clone(), values[number].clone()) for keys, values in split
-            ]  # no views: the rest may go
-            cameras = part.segment.cameras.to(tokens.device)
-            is_pad = None if camera_is_pad is None else missing_cameras(cameras, camera_is_pad)
-            shown.append(Shown(replace(part, moment=part.moment + first * (part.role != INSTRUCTION)), own, is_pad))
-        return shown
+        is_told = any(part.role == INSTRUCTION for part in parts)
+        past = self.backbone.keys_values(tokens, t, layout.groups, mask, 0 * layout.moments[None] if is_told else None)
+        is_pad = None if camera_is_pad is None else missing_cameras(layout.cameras, camera_is_pad)
+        return [
+            Shown(
+                replace(part, moment=part.moment + first * (part.role != INSTRUCTION)),
+                past[..., place, :].clone(),  # no view: the rest may go
+                None if is_pad is None else is_pad[:, place],
+            )
+            for part, place in zip(parts, layout.slices, strict=True)
+        ]
 
     @torch.no_grad()
     def answer(
@@ -196,10 +195,11 @@ class Answers(Tokens):
         seen = [item for item in shown if sees(query, now, item.part)]
         _check_given(query, now, seen)
         asked = self._prepare(query, now, shown, seen, present, stride)
-        pasts = [_joined([item.keys_values for item in seen])]
+        pasts = [torch.cat([item.past for item in seen], dim=-2)]
         if guidance != 1.0:
             untold = self._untold(len(present.embodiment))
-            pasts.append(_joined([untold if item.part.role == INSTRUCTION else item.keys_values for item in seen]))
+            told = [untold if item.part.role == INSTRUCTION else item.past for item in seen]
+            pasts.append(torch.cat(told, dim=-2))
 
         def velocity(noisy: dict[str, Tensor], time: Tensor) -> dict[str, Tensor]:
             answers = [self._velocity(asked, noisy, time, past) for past in pasts]
@@ -235,9 +235,7 @@ class Answers(Tokens):
         mask = _source_mask(seen, layout.cameras[-layout.num_asked :], present.camera_is_pad)
         return _Asked(query.wanted, [len(part.segment) for part in asked], mask, seconds, present)
 
-    def _velocity(
-        self, asked: _Asked, noisy: dict[str, Tensor], time: Tensor, past: list[KeysValues]
-    ) -> dict[str, Tensor]:
+    def _velocity(self, asked: _Asked, noisy: dict[str, Tensor], time: Tensor, past: Past) -> dict[str, Tensor]:
         """What the network says of noisy streams, all at one diffusion time."""
         body, size = asked.present.embodiment, len(asked.present.embodiment)
         tokens = torch.cat([self._ask(name, noisy[name][:, None], body)[:, 0] for name in asked.streams], dim=1)
@@ -251,9 +249,9 @@ class Answers(Tokens):
                 velocity[name] = diffusion.velocity_from_clean(velocity[name], noisy[name], t)
         return velocity
 
-    def _untold(self, size: int) -> list[KeysValues]:
+    def _untold(self, size: int) -> Past:
         text = torch.cat([self.no_text, self.registers], dim=1) + self.positions(Part(self._instruction, INSTRUCTION))
-        return self._keep([(Part(self._instruction, INSTRUCTION), text.expand(size, -1, -1))])[0].keys_values
+        return self._keep([(Part(self._instruction, INSTRUCTION), text.expand(size, -1, -1))])[0].past
 
     def _noise(self, names: Sequence[str], present: Present, generator: torch.Generator | None) -> dict[str, Tensor]:
         device = present.images.device
@@ -271,13 +269,6 @@ def _check_given(query: Query, now: int, seen: Sequence[Shown]) -> None:
         raise UserError(
             f"query {query.name!r} is given {', '.join(missing)} of the step after moment {now}, and it is not known."
         )
-
-
-def _joined(parts: Sequence[list[KeysValues]]) -> list[KeysValues]:
-    return [
-        (torch.cat([key for key, _ in block], dim=2), torch.cat([value for _, value in block], dim=2))
-        for block in zip(*parts, strict=True)
-    ]
 
 
 def _source_mask(

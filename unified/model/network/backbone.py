@@ -8,7 +8,6 @@ keys, keys and values of tokens that were computed before, gradient checkpointin
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,7 +18,11 @@ from torch.utils.checkpoint import checkpoint
 from unified.errors import UserError
 
 KeysValues = tuple[Float[Tensor, " batch head _ channel"], Float[Tensor, " batch head _ channel"]]
-"""What one block offers to attend to; keys are not rotated yet, so they stay right when the window moves on."""
+"""What one block offers to attend to, keys turned to their moments."""
+
+Past = Float[Tensor, " 2 block batch head _ channel"]
+"""Keys, then values, of all blocks; keys are not turned to their moments yet, so they stay right as a window moves on.
+"""
 
 Rotation = tuple[Float[Tensor, " _ 1 _ pair"], Float[Tensor, " _ 1 _ pair"]]
 """Cosines and sines of every token's moment, see `Moments`."""
@@ -50,13 +53,19 @@ class Moments(nn.Module):
 
 
 def rotate(
-    vectors: Float[Tensor, " batch head token channel"], rotation: Rotation
-) -> Float[Tensor, " batch head token channel"]:
+    vectors: Float[Tensor, " *batch head token channel"], rotation: Rotation
+) -> Float[Tensor, " *batch head token channel"]:
     """Turn the first pairs of channels of every token by its moment's angles."""
     cosine, sine = (part.to(vectors.dtype) for part in rotation)
     pairs = cosine.shape[-1]
     left, right, rest = vectors.split([pairs, pairs, vectors.shape[-1] - 2 * pairs], dim=-1)
     return torch.cat([left * cosine - right * sine, right * cosine + left * sine, rest], dim=-1)
+
+
+def _parted(rotation: Rotation, place: int) -> tuple[Rotation, Rotation]:
+    """What turns the tokens before a place, and from there on."""
+    cosine, sine = rotation
+    return (cosine[:, :, :place], sine[:, :, :place]), (cosine[:, :, place:], sine[:, :, place:])
 
 
 class Attention(nn.Module):
@@ -80,12 +89,11 @@ class Attention(nn.Module):
         mask: Bool[Tensor, " #batch 1 #token source"] | None = None,
         rotation: Rotation | None = None,
     ) -> Float[Tensor, " batch token dim"]:
-        """What the tokens gather from what is offered; they are themselves the last of those that offer."""
-        query, (key, value) = self._heads(F.linear(tokens, self.qkv.weight[: tokens.shape[-1]])), offered
+        """What the tokens gather from what is offered."""
+        query = self._heads(F.linear(tokens, self.qkv.weight[: tokens.shape[-1]]))
         if rotation is not None:
-            last = tuple(part[:, :, -tokens.shape[1] :] for part in rotation)
-            query, key = rotate(query, (last[0], last[1])), rotate(key, rotation)
-        return self.proj(attend(query, key, value, mask).transpose(1, 2).flatten(2))
+            query = rotate(query, rotation)
+        return self.proj(attend(query, *offered, mask).transpose(1, 2).flatten(2))
 
     def _heads(self, vectors: Float[Tensor, " batch token dim"]) -> Float[Tensor, " batch head token channel"]:
         return vectors.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
@@ -135,12 +143,17 @@ class Block(nn.Module):
         if self.skip_linear is not None:
             tokens = self.skip_linear(torch.cat([tokens, skip], dim=-1))  # pyright: ignore[reportArgumentType, reportCallIssue]
         normed = self.norm1(tokens)
-        own = offered = self.attention.keys_values(normed)
+        own = key, value = self.attention.keys_values(normed)
+        if num_asked == 0:
+            return tokens[:, :0], own
+        if rotation is not None:
+            key = rotate(key, rotation)
         if past is not None:
-            offered = (torch.cat([past[0], own[0]], dim=2), torch.cat([past[1], own[1]], dim=2))
+            key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
         if num_asked is not None:
             tokens, normed = tokens[:, -num_asked:], normed[:, -num_asked:]
-        tokens = tokens + self.attention(normed, offered, mask, rotation)
+            rotation = None if rotation is None else _parted(rotation, -num_asked)[1]
+        tokens = tokens + self.attention(normed, (key, value), mask, rotation)
         return tokens + self.mlp(self.norm2(tokens)), own
 
 
@@ -198,7 +211,7 @@ class UViT(nn.Module):
         mask: Bool[Tensor, " #batch _ source"] | None = None,
         seconds: Float[Tensor, " #batch source"] | None = None,
         num_asked: int | None = None,
-        past: Sequence[KeysValues] | None = None,
+        past: Past | None = None,
     ) -> Float[Tensor, " batch asked dim"]:
         """Transform the tokens.
 
@@ -209,7 +222,7 @@ class UViT(nn.Module):
             mask: True where a token (row) may attend to a token of the past or of these (column); None: everywhere.
             seconds: the moment of each token, those of the past first; NaN: it has none; None: all at one moment.
             num_asked: only the last so many are asked for; the last block spares itself the others.
-            past: keys and values, block by block, of tokens that were computed before.
+            past: what tokens that were computed before offer, from `keys_values`.
         """
         if t is not None:
             tokens = tokens + self.time(t)[:, groups]
@@ -222,9 +235,10 @@ class UViT(nn.Module):
         groups: Int[Tensor, " token"],
         mask: Bool[Tensor, " #batch _ token"] | None = None,
         seconds: Float[Tensor, " #batch token"] | None = None,
-    ) -> list[KeysValues]:
-        """What the tokens offer to later ones, block by block."""
-        return self._run(tokens + self.time(t)[:, groups], mask, seconds)[1]
+    ) -> Past:
+        """What the tokens offer to later ones."""
+        keys, values = zip(*self._run(tokens + self.time(t)[:, groups], mask, seconds, num_asked=0)[1], strict=True)
+        return torch.stack([torch.stack(keys), torch.stack(values)])
 
     def _run(
         self,
@@ -232,11 +246,18 @@ class UViT(nn.Module):
         mask: Tensor | None = None,
         seconds: Tensor | None = None,
         num_asked: int | None = None,
-        past: Sequence[KeysValues] | None = None,
+        past: Past | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
         blocks = [*self.in_blocks, self.mid_block, *self.out_blocks]
         mask = None if mask is None else mask[:, None]
         rotation = None if seconds is None else self.moments(seconds)
+        seen: list[KeysValues | None] = [None] * len(blocks)
+        if past is not None:
+            keys, values = past
+            if rotation is not None:
+                before, rotation = _parted(rotation, keys.shape[-2])
+                keys = rotate(keys, before)
+            seen = list(zip(keys, values, strict=True))
         offered: list[KeysValues] = []
         skips: list[Tensor] = []
         for index, block in enumerate(blocks):
@@ -244,7 +265,7 @@ class UViT(nn.Module):
             asked = num_asked if is_last else None
             rows = mask[:, :, -asked:] if mask is not None and asked is not None and mask.shape[2] > 1 else mask
             skip = skips.pop() if index > len(self.in_blocks) else None
-            inputs = (tokens, skip, asked, rows, rotation, None if past is None else past[index])
+            inputs = (tokens, skip, asked, rows, rotation, seen[index])
             if self.gradient_checkpointing and self.training:
                 tokens, own = checkpoint(block, *inputs, use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues]
             else:

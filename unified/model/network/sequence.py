@@ -10,6 +10,7 @@ What is asked sees what its query says, and is seen by nobody but what the same 
 timeline is computed once, can be cached, and nothing of the future leaks into it.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -82,6 +83,7 @@ class Layout:
         groups: which diffusion time a token carries: 0 is the instruction's, then one for each part that is shown or
             asked, in order.
         cameras: the camera slot that a token shows; -1: none.
+        slices: where each part stands.
     """
 
     def __init__(self, parts: Sequence[Part]):
@@ -92,6 +94,8 @@ class Layout:
             number += part.role != INSTRUCTION
             group.append(0 if part.role == INSTRUCTION else number + 1)
         self.groups = torch.tensor(group).repeat_interleave(torch.tensor(sizes))
+        ends = [*itertools.accumulate(sizes)]
+        self.slices = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
         place = [
             math.nan if part.role == INSTRUCTION else part.moment + (part.role == ASKED and part.segment.is_next)
             for part in parts
