@@ -120,8 +120,8 @@ class LinearGaussianWorld:
 def linear_gaussian_world(moments: int = 3) -> LinearGaussianWorld:
     """Two numbers of each: state x, proprio s = x + noise, pixels y = C s + noise, plan p = K s + noise.
 
-    Done is a = p + noise, and then x follows as A x + B a + noise. So the past says more of x than the present alone,
-    and what is done is not what was planned.
+    Done is a = p + noise, and then x follows as A x + B a + noise; some of these are off by a constant. So the past
+    says more of x than the present alone, what is done is not what was planned, and every moment obeys the same laws.
     """
     generator = torch.Generator().manual_seed(5)
 
@@ -129,17 +129,18 @@ def linear_gaussian_world(moments: int = 3) -> LinearGaussianWorld:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     a, b, c, k = torch.eye(2) * 0.8 + normal(2, 2) * 0.2, normal(2, 2) * 0.5, normal(2, 2) * 0.1, normal(2, 2) * 0.6
-    count = 2 + 10 * moments  # of independent sources of chance; a row is a number as a sum of them
-    chance = iter(torch.eye(count, dtype=torch.float64).split(2))
+    # A row is a number as a sum: column 0 is its constant, the others are independent sources of chance.
+    sums = torch.eye(3 + 10 * moments, dtype=torch.float64)
+    chance, one = iter(sums[1:].split(2)), sums[0]
+    off_y, off_p = (torch.outer(normal(2) * size, one) for size in (0.05, 0.3))
     rows: dict[str, Tensor] = {}
     x = next(chance)
     for moment in range(moments):
         s = rows[f"proprio{moment}"] = x + 0.5 * next(chance)
-        rows[f"video{moment}"] = c @ s + 0.07 * next(chance)
-        p = rows[f"plan{moment}"] = k @ s + 0.5 * next(chance)
+        rows[f"video{moment}"] = c @ s + 0.07 * next(chance) + off_y
+        p = rows[f"plan{moment}"] = k @ s + 0.5 * next(chance) + off_p
         done = rows[f"action{moment}"] = p + 0.4 * next(chance)
         x = a @ x + b @ done + 0.3 * next(chance)
     mix = torch.cat(list(rows.values()))
-    mean = torch.cat([normal(2) * (0.05 if name.startswith("video") else 0.3) for name in rows])
     parts = {name: slice(2 * place, 2 * place + 2) for place, name in enumerate(rows)}
-    return LinearGaussianWorld(mean, mix @ mix.T, parts)
+    return LinearGaussianWorld(mix[:, 0], mix[:, 1:] @ mix[:, 1:].T, parts)
