@@ -14,7 +14,7 @@ EXAMPLES = """
 unified demo --quick --output runs/demo-quick
 """
 SUITE = "metaworld-demo"
-DEMONSTRATIONS, PLAY_EPISODES, TEST_EPISODES = 25, 8, 20
+DEMONSTRATIONS, PLAY_EPISODES, TEST_EPISODES = 25, 24, 20
 QUICK = {"demonstrations": 2, "play": 2, "test": 1, "steps": 20}
 
 
