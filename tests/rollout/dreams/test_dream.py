@@ -191,6 +191,18 @@ def test_measurements_go_back_in_and_stand_still_in_a_model_without_a_stream_of_
     assert torch.equal(still.present.at[PROPRIO], start.at[PROPRIO])
 
 
+def test_measurements_may_be_replaced_by_true_ones_until_they_were_seen() -> None:
+    imagined, measured = Dream(a_model(), a_start()), Dream(a_model(), a_start())
+    for dream in (imagined, measured):
+        dream.step(commands_of(0))
+    measured.measure(torch.ones(ROWS, 7))
+    assert torch.equal(measured.present.at[PROPRIO], torch.ones(ROWS, 1, 7))
+    assert not same(imagined.step(commands_of(1)), measured.step(commands_of(1)), atol=1e-3)
+    measured.ask("policy")
+    with pytest.raises(UserError, match="already seen"):
+        measured.measure(torch.ones(ROWS, 7))
+
+
 def test_pictures_go_back_in_and_cameras_that_a_sample_lacks_stay_empty() -> None:
     start = a_start()
     dream = Dream(a_model(), start)
