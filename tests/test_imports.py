@@ -57,7 +57,7 @@ TORCH_FREE = (
     "unified.errors",
     "unified.judging.intervals",
     "unified.model.queries",
-    "unified.rollout.record",
+    "unified.rollout.recording.record",
     "unified.rollout.rendering",
     "unified.report.page",
     "unified.judging.results",

@@ -26,7 +26,12 @@ RECORD = ("record", "--suite", "suite.yaml", "--policy", "random", "--keep-failu
 FIT = ("fit", "-c", "run.yaml", "--run_dir", "run")
 WARM = (
     *("gymnasium", "metaworld", "sims", "unified.commands.evaluate", "unified.judging.evaluation"),
-    *("unified.judging.open_loop", "unified.report.strips", "unified.rollout.record", "unified.training.lightning"),
+    *(
+        "unified.judging.open_loop",
+        "unified.report.strips",
+        "unified.rollout.recording.record",
+        "unified.training.lightning",
+    ),
 )
 EVALUATE = ("evaluate", "--policy", "random", "--suite", "suite.yaml", "--workers", "0", "--films", "0")
 

@@ -22,9 +22,9 @@ from unified.data.lerobot3 import layout
 from unified.data.lerobot3.mp4 import read_mp4
 from unified.errors import UserError
 from unified.rollout.episodes import Rules
-from unified.rollout.record import Progress, record
 from unified.rollout.recording.noise import SHOVE_STRENGTH, ActionNoise
 from unified.rollout.recording.plan import Plan
+from unified.rollout.recording.record import Progress, record
 
 REACH, DRAWER = "sims:MetaWorld-reach-v3", "sims:MetaWorld-drawer-close-v3"
 SCREEN = "sims:Screen-ClickIcon-v0"
@@ -59,7 +59,8 @@ def run_and_signal(
     driver.write_text(
         "import os, sys\nfrom pathlib import Path\n"
         "from tests.rollout.test_record import a_plan\nfrom unified.cli import main\n"
-        "from unified.rollout.record import record\nrenames = 0\ndef count(event, arguments):\n    global renames\n"
+        "from unified.rollout.recording.record import record\nrenames = 0\n"
+        "def count(event, arguments):\n    global renames\n"
         "    if event == 'os.rename':\n        renames += 1\n"
         f"        if renames == {rename}: os.kill(os.getpid(), {int(kind)})\n"
         f"if __name__ == '__main__':\n    sys.addaudithook(count)\n    sys.exit({code})\n"

@@ -13,8 +13,8 @@ from unified.commands.bar import progress_bar
 from unified.errors import UserError
 from unified.rollout.builtin import BUILTIN_POLICIES
 from unified.rollout.episodes import Rules
-from unified.rollout.record import Progress, check_request, record
 from unified.rollout.recording.plan import LABELS, Plan
+from unified.rollout.recording.record import Progress, check_request, record
 from unified.rollout.rendering import configure_rendering
 from unified.rollout.suites import Suite, SuiteTask, load_suite, parse_env_kwargs
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Record, show how it goes, and write `recording.json` beside the data.
 
     Raises:
-        UserError: see `unified.rollout.record.record`.
+        UserError: see `unified.rollout.recording.record.record`.
     """
     plan = make_plan(args)
     check_request(plan, args.output, args.workers, args.resume)
