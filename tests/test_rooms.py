@@ -45,8 +45,7 @@ def test_no_folder_of_python_lacks_its_purpose() -> None:
 @pytest.mark.parametrize("folder", NARROW, ids=name_of)
 def test_a_folder_can_be_overlooked(folder: Path) -> None:
     entries = [path.name for path in folder.iterdir() if path.name not in ("__pycache__", "py.typed")]
-    # The timeline will take the place of what stands beside it.
-    assert len(entries) - ("timeline" in entries) <= MOST_ENTRIES, sorted(entries)
+    assert len(entries) <= MOST_ENTRIES, sorted(entries)
 
 
 def test_contributing_is_short() -> None:
