@@ -148,8 +148,10 @@ def test_differences_are_listed_by_dotted_key() -> None:
 
 
 def test_another_architecture_is_refused_and_other_options_are_told() -> None:
-    stored = {"network": {"dim": 64, "compile": False}, "spec": {"image_size": [64, 64]}, "seed": 1}
-    given = {"network": {"dim": 64, "compile": True}, "spec": {"image_size": [64, 64]}, "seed": 2}
+    network = {"dim": 64, "compile": False, "time_shifts": {"plan": 10.0}, "history_noise": 0.0}
+    trained_otherwise = {"compile": True, "time_shifts": {"plan": 3.0, "video": 3.0}, "history_noise": 0.5}
+    stored = {"network": network, "spec": {"image_size": [64, 64]}, "seed": 1}
+    given = {"network": {"dim": 64, **trained_otherwise}, "spec": {"image_size": [64, 64]}, "seed": 2}
     assert check_same_architecture("x.ckpt", stored, given) == {"seed": (1, 2)}
     with pytest.raises(UserError, match=r"x\.ckpt is of another .*network\.dim: 64 there, 32 here"):
         check_same_architecture("x.ckpt", stored, {**given, "network": {"dim": 32}})

@@ -148,8 +148,8 @@ def check_same_architecture(
     for key in ARCHITECTURE_KEYS:
         if key in stored:
             shapes |= differences({key: stored[key]}, {key: given.get(key)})
-    harmless = ("gradient_checkpointing", "compile", "text_dropout", "time_shift", "control_dt")
-    shapes = {key: value for key, value in shapes.items() if not key.endswith(harmless)}
+    harmless = {"gradient_checkpointing", "compile", "text_dropout", "time_shifts", "history_noise"}
+    shapes = {key: value for key, value in shapes.items() if harmless.isdisjoint(key.split(".")[1:2])}
     if shapes:
         listing = "; ".join(f"{key}: {old} there, {new} here" for key, (old, new) in list(shapes.items())[:3])
         raise UserError(
