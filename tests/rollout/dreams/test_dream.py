@@ -171,12 +171,13 @@ def test_a_fork_goes_on_to_the_bit_and_leaves_the_dream_alone() -> None:
     dream = Dream(a_model(), a_start(), window=3, anchor=1)
     for step in range(5):
         dream.step(commands_of(step))
-    dream.ask("policy")  # asking changes nothing that comes after
-    forks = [dream.fork(), dream.fork()]
+    forks = [dream.fork() for _ in range(3)]
     elsewhere = forks[1].step(commands_of(77))
+    forks[2].ask("policy")  # asking changes nothing that comes after
     for step in range(5, 9):
-        one, two = dream.step(commands_of(step)), forks[0].step(commands_of(step))
+        one, two, asked = (other.step(commands_of(step)) for other in (dream, forks[0], forks[2]))
         assert all(torch.equal(one[name], two[name]) for name in one)
+        assert same(one, asked)
         assert step > 5 or not same(one, elsewhere, atol=1e-3)
 
 

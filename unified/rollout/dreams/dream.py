@@ -127,7 +127,7 @@ class Dream:
         self.present = self.present.with_columns("at", {PROPRIO: proprio[:, None].to(self.present.images)})
 
     def fork(self) -> "Dream":
-        """Another dream that stands where this one does and goes on by itself; the same commands give the same film."""
+        """Another dream that stands where this one does and goes on by itself; asked the same it answers to the bit."""
         other = copy.copy(self)
         other._kept = list(self._kept)  # what is in it never changes
         return other
