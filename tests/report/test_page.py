@@ -67,7 +67,7 @@ def scores():
     }
     action["arms"]["inverse_by_sight"] = {"mse": 0.4, "mse_ci95": [0.3, 0.5], "trained": False}
     action["on_expert"] = {"policy": {"mse": 0.125, "mse_ci95": [0.1, 0.15]}}
-    action["sight_over_mean"] = {"value": 0.375, "ci95": [0.25, 0.5]}
+    action |= {"sight_over_mean": {"value": 0.375, "ci95": [0.25, 0.5]}}
     action |= {"inverse_over_policy": {"value": 0.5, "ci95": [0.4, 0.6]}, "windows": 100, "episodes": 7, "num_steps": 1}
     asked = {"known_moments": 4, "frame_stride": 4, "not_trained": ["inverse_by_sight"], "not_scored": ["measure"]}
     return {"film": film, "action": action, "strip": "films/strip.png", "episodes": {"judged": "held out"}, **asked}
