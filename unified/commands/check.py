@@ -9,7 +9,8 @@ from unified.commands.import_ import add_layout_options, layout_options, progres
 from unified.data.imports.importing import Checked, check_dataset
 
 HELP = (
-    "Look at a dataset (LeRobot v2.0, v2.1 or v3, or a Donkeycar tub) to its last frame and say what is wrong with it. "
+    "Look at a dataset (LeRobot v2.0, v2.1 or v3, a Donkeycar tub or a robomimic HDF5 file) to its last frame and say "
+    "what is wrong with it. "
     "Nothing is changed. Status 0: training would take it, or an import without repairs would; 1: something is wrong."
 )
 EXAMPLES = """
@@ -21,7 +22,7 @@ unified check runs/import-car
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("source", type=Path, metavar="SRC", help="folder of the dataset")
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder or file of the dataset")
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
     add_layout_options(parser)
 

@@ -15,8 +15,8 @@ from unified.data.imports.findings import REPAIRS, parse_repairs
 from unified.data.imports.importing import Imported, import_dataset, importers
 
 HELP = (
-    "Check a LeRobot dataset (v2.0, v2.1 or v3) or a Donkeycar tub to its last frame and write it as LeRobot v3; what "
-    "its metadata get wrong is named."
+    "Check a LeRobot dataset (v2.0, v2.1 or v3), a Donkeycar tub or a robomimic HDF5 file to its last frame and write "
+    "it as LeRobot v3; what its metadata get wrong is named."
 )
 EXAMPLES = """
 unified import robot_franka_usb --output runs/import-usb --repair all
@@ -29,7 +29,7 @@ SUMMARY = "import.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     repairs = "; ".join(f"{name}: {text}" for name, text in REPAIRS.items())
-    parser.add_argument("source", type=Path, metavar="SRC", help="folder of the dataset")
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder or file of the dataset")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the new dataset")
     parser.add_argument("--repair", metavar="NAME,NAME|all", help=f"what to put right ({repairs})")
     add_layout_options(parser)

@@ -19,6 +19,8 @@ REPAIRS = {
     "tasks": "use the text of the table of tasks",
     "episodes": "keep the episodes that are there, numbered from 0",
     "names": "name components as meta/modality.json does",
+    "length": "count the steps that are there",
+    "action-range": "clip actions to [-1, 1]",
     "rows": "leave rows out that cannot be used, and end the drive there",
 }
 ALL = "all"
