@@ -80,7 +80,7 @@ def train_model() -> UnifiedModel:
         time_shifts={},
     )
     model = UnifiedModel(config, spec)
-    steps, rows = 200, 480
+    steps, rows = 300, 480
     optimizer = Muon(lr=0.02, adamw_lr=2e-3).build(model)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / 50) * min(1.0, (1 - step / steps) / 0.7)
