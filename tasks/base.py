@@ -39,7 +39,7 @@ class GenerativeTask(pl.LightningModule):
         queries: by name, the share of the rows that are asked it, or a block of attributes of `Query`, also of a query
             of your own; default: `default_queries` of the task.
         loss_weights: factor of each stream's loss, 1 if not named.
-        optimizer: `Muon` or `AdamW`, with their options.
+        optimizer: `Muon` or `AdamW`, with their options; options without a class are Muon's.
         schedule: of the learning rate.
         shift_pixels: while training, what each camera shows is moved by up to so many pixels, see `tasks.augmentation`.
         mirror_actions: while training, every second row's pictures are mirrored and the signs of these actions changed;
@@ -60,7 +60,7 @@ class GenerativeTask(pl.LightningModule):
         network: Network | ModelConfig,
         queries: dict[str, float | dict[str, Any]] | None = None,
         loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerFactory | None = None,
+        optimizer: OptimizerFactory | Muon | None = None,
         schedule: Schedule = Schedule(),  # noqa: B008 - frozen
         shift_pixels: int = 0,
         mirror_actions: Sequence[int] = (),

@@ -48,7 +48,7 @@ class Codec(pl.LightningModule):
         gradient_weight: float = 0.5,
         pull: float = 1e-3,
         alone_share: float = 0.5,
-        optimizer: OptimizerFactory | None = None,
+        optimizer: OptimizerFactory | Muon | None = None,
         schedule: Schedule = Schedule(),  # noqa: B008 - frozen
         seed: int = 0,
     ):

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,42 @@ def test_keys_step_into_init_args_of_what_names_a_class(tmp_path: Path) -> None:
     tree = parse(["fit", "-c", path, "--model.optimizer.lr", "1e-3", "--model.network.dim=64"]).tree
     assert tree["model"]["init_args"]["optimizer"] == {"class_path": "Muon", "init_args": {"lr": 1e-3}}
     assert tree["model"]["init_args"]["network"] == {"dim": 64}
+
+
+def test_a_class_is_set_before_its_options_in_whatever_order_they_are_typed() -> None:
+    tree = parse(["fit", "--model.optimizer.lr", "0.1", "--model.optimizer", "AdamW"]).tree
+    assert tree["model"]["init_args"]["optimizer"] == {"class_path": "AdamW", "init_args": {"lr": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("base", "overlay", "result"),
+    [
+        ({"flat": 1}, {"class_path": "S", "init_args": {"a": 1}}, {"class_path": "S", "init_args": {"a": 1}}),
+        ({"class_path": "A", "init_args": {"lr": 1}}, {"class_path": "B"}, {"class_path": "B"}),
+        (
+            {"class_path": "A", "init_args": {"lr": 1}},
+            {"class_path": "A", "init_args": {"b": 2}},
+            {"class_path": "A", "init_args": {"lr": 1, "b": 2}},
+        ),
+        (
+            {"class_path": "A", "init_args": {"lr": 1}},
+            {"b": 2},
+            {"class_path": "A", "init_args": {"lr": 1, "b": 2}},
+        ),
+        ("A", {"lr": 1}, {"class_path": "A", "init_args": {"lr": 1}}),
+        ({"flat": 1}, {"warmup": 2}, {"flat": 1, "warmup": 2}),
+    ],
+)
+def test_options_go_with_their_class(base: Any, overlay: Any, result: Any) -> None:
+    tree = {"optimizer": base}
+    merge(tree, {"optimizer": overlay})
+    assert tree == {"optimizer": result}
+
+
+def test_another_task_keeps_the_options_that_all_tasks_have() -> None:
+    tree = {"model": {"class_path": "A", "init_args": {"network": {"dim": 8}}}}
+    merge(tree, {"model": {"class_path": "B"}})
+    assert tree == {"model": {"class_path": "B", "init_args": {"network": {"dim": 8}}}}
 
 
 def test_one_seed_goes_everywhere() -> None:

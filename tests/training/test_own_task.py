@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from torch import Tensor
 
 from tasks.world_action import WorldAction
@@ -43,12 +42,9 @@ def test_options_of_a_task_and_a_schedule_of_ones_own_are_kept(
 ) -> None:
     schedule = {"class_path": f"{__name__}.Halving", "init_args": {"times": 3, "warmup_steps": 0, "flat": 1.0}}
     config = write_config(
-        model={"class_path": f"{__name__}.Penalised", "init_args": {"penalty": 50.0, "schedule": None}},
+        model={"class_path": f"{__name__}.Penalised", "init_args": {"penalty": 50.0, "schedule": schedule}},
         trainer={"max_steps": 2, "limit_val_batches": 0, "log_every_n_steps": 1},
     )
-    values = yaml.safe_load(config.read_text())
-    values["model"]["init_args"]["schedule"] = schedule
-    config.write_text(yaml.safe_dump(values))
     fit = ["fit", "-c", str(config), "--run_dir", str(tmp_path / "run")]
     assert main(fit) == 0
     options = read_checkpoint(list_checkpoints(tmp_path / "run")[-1])["hyper_parameters"]

@@ -214,7 +214,7 @@ def test_a_misspelt_key_is_answered_with_the_right_one_and_the_file(
     [
         (["--data.batch_siz", "3"], "Did you mean 'batch_size'"),
         (["--data.root", "x"], "it belongs into each block of data.sources: --data.sources '[{root: ...}]'"),
-        (["--model.optimizer.lr", "0.1"], "model.optimizer names no class: add `class_path:`, one of AdamW, Muon"),
+        (["--model.optimizer.lrr", "0.1"], "Did you mean 'lr'"),
         (["--data.batch_size", "many"], "batch_size"),
         (["--trainer.max_steps", "fast"], "trainer.max_steps': Expected int. Got value: fast"),
         (["--model.schedule.flat", "late"], "flat"),
@@ -288,6 +288,13 @@ def test_weights_that_an_update_makes_infinite_are_not_saved(
     assert "Step 0: the weights are not finite after the update" in capsys.readouterr().err
     assert not list_checkpoints(tmp_path / "run")
     assert not (tmp_path / "run" / "pretrained").exists()
+
+
+def test_the_rate_of_the_default_optimizer_can_be_given_alone(write_config: WriteConfig, tmp_path: Path) -> None:
+    run = ["--run_dir", str(tmp_path / "run"), "--model.optimizer.lr", "0.125", "--trainer.max_steps", "1"]
+    assert main(["fit", "-c", str(write_config()), *run]) == 0
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["model"]["init_args"]["optimizer"]
+    assert (kept["class_path"], kept["init_args"]["lr"]) == ("unified.training.optimizers.Muon", 0.125)
 
 
 OUT_OF_RANGE = [

@@ -101,7 +101,7 @@ def parse(argv: Sequence[str]) -> Options:
             overrides.append((name.removeprefix("--"), value))
     for path in options.configs:
         merge(options.tree, read_yaml(path, options.origins))
-    for key, value in overrides:
+    for key, value in sorted(overrides, key=lambda pair: pair[0].count(".")):  # a class before its options
         _override(options, key, value)
     return options
 
@@ -174,14 +174,25 @@ def _note_lines(node: yaml.Node, prefix: str, path: Path, origins: dict[str, str
 
 
 def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> None:
-    """Lay `overlay` over `base`: mappings merge, all else replaces, null over a mapping takes it away."""
+    """Lay `overlay` over `base`: mappings merge, all else replaces, null over a mapping takes it away.
+
+    Options belong to their class: another class comes without them, and options alone go to the class that is named.
+    Only tasks and data modules, of which most options are the same, keep theirs.
+    """
     for key, value in overlay.items():
-        if isinstance(base.get(key), dict) and isinstance(value, Mapping):
-            merge(base[key], value)
-        elif isinstance(base.get(key), dict) and value is None:
+        old = base.get(key)
+        if isinstance(old, str) and "${" not in old and isinstance(value, Mapping):
+            old = base[key] = {"class_path": old}
+        if isinstance(old, dict) and value is None:
             del base[key]
-        else:
+        elif not isinstance(old, dict) or not isinstance(value, Mapping):
             base[key] = value
+        elif key not in GROUPS and old.get("class_path") != value.get("class_path", old.get("class_path")):
+            base[key] = dict(value)
+        elif "class_path" in old and not set(value) & set(SPECIAL):
+            merge(old, {"init_args": value})
+        else:
+            merge(old, value)
 
 
 def _override(options: Options, key: str, text: str) -> None:
@@ -215,10 +226,10 @@ def _set(tree: dict[str, Any], parts: Sequence[str], value: Any) -> str:
             parts = ["init_args", *parts]
         path.append(parts[0])
         if len(parts) == 1:
-            if isinstance(value, Mapping) and isinstance(node.get(parts[0]), dict):
-                merge(node[parts[0]], value)
+            if value is None:
+                node[parts[0]] = None
             else:
-                node[parts[0]] = value
+                merge(node, {parts[0]: value})
             return ".".join(path)
         child = node.get(parts[0])
         if isinstance(child, str) and "${" not in child:
