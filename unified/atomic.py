@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import glob
 import os
 import shutil
@@ -13,11 +14,14 @@ from pathlib import Path
 from unified.errors import UserError
 
 _PROBE = ".mode"  # a file that tells what others may do with new files
+_PREVIOUS = "previous"  # a folder that is about to be replaced
 
 
 @contextmanager
 def atomic_path(path: Path | str, replaces_folder: bool = False) -> Generator[Path]:
     """Give a temporary name beside `path` to write to; on success it replaces `path`, on any error it is removed.
+
+    What a process that was killed left of an earlier try is removed first.
 
     Args:
         replaces_folder: a folder takes the place of an older one as a whole, and at no moment is there none; otherwise
@@ -28,7 +32,8 @@ def atomic_path(path: Path | str, replaces_folder: bool = False) -> Generator[Pa
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    remove_leftovers(path)
+    temporary, lock = _claim(path)
     candidate = temporary / path.name
     try:
         yield candidate
@@ -58,6 +63,20 @@ def atomic_path(path: Path | str, replaces_folder: bool = False) -> Generator[Pa
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+def _claim(path: Path) -> tuple[Path, int]:
+    """A folder beside `path` that is held while this process lives: nobody takes it for a leftover."""
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        with suppress(FileNotFoundError):  # somebody did, before it was held
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks, where leftovers stay
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
 
 
 def _exchange(new: Path, old: Path) -> None:
@@ -66,7 +85,7 @@ def _exchange(new: Path, old: Path) -> None:
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     if rename is not None and rename(here, os.fsencode(new), here, os.fsencode(old), exchange) == 0:
         return
-    previous = new.with_name("previous")
+    previous = new.with_name(_PREVIOUS)
     os.rename(old, previous)
     try:
         os.rename(new, old)
@@ -76,13 +95,23 @@ def _exchange(new: Path, old: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what an `atomic_path(path)` that was killed left beside a file, and nothing else of a similar name."""
+    """Remove what an `atomic_path(path)` that was killed left beside it, and nothing else of a similar name."""
     for folder in path.parent.glob(f".{glob.escape(path.name)}.????????"):
-        if folder.is_dir() and not folder.is_symlink():
-            with suppress(OSError):  # it holds something else, too
-                (folder / path.name).unlink(missing_ok=True)
-                (folder / _PROBE).unlink(missing_ok=True)
-                folder.rmdir()
+        with suppress(OSError):  # a link, one that is in use, or one that holds something else, too
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove_leftover(folder, path)
+            finally:
+                os.close(lock)
+
+
+def _remove_leftover(folder: Path, path: Path) -> None:
+    previous = folder / _PREVIOUS
+    if previous.exists() and not path.exists():  # killed between two renames
+        os.rename(previous, path)
+    if {entry.name for entry in folder.iterdir()} <= {path.name, _PROBE, _PREVIOUS}:
+        shutil.rmtree(folder)
 
 
 def write_text(path: Path | str, text: str) -> None:
