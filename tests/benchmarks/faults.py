@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.faults.fuzz import fuzz
 from tests.faults.rot import rot
-from tests.faults.world import build_world, warm_up
+from tests.faults.world import warm_up
 
 
 def kill(_world: Path, _folder: Path, cases: int, seed: int) -> Iterator[tuple[str, str]]:
@@ -43,8 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="unified-faults-") as place:
         world = Path(place) / "world"
         if args.fuzz or args.rot:
-            warm_up()
-            build_world(world)
+            warm_up(world)
         for name, (series, _) in SERIES.items():
             started, count, wrong = time.perf_counter(), 0, dict[str, str]()
             wanted = getattr(args, name)

@@ -1,7 +1,9 @@
 """A folder with one of everything that commands read: recordings, foreign data sets, a trained run, a suite."""
 
+import contextlib
 import copy
 import importlib
+import io
 import os
 import shutil
 from pathlib import Path
@@ -36,15 +38,19 @@ WARM = (
 EVALUATE = ("evaluate", "--policy", "random", "--suite", "suite.yaml", "--workers", "0", "--films", "0")
 
 
-def warm_up() -> None:
-    """Import what commands import, once for all forks."""
+def warm_up(world: Path) -> None:
+    """Write a world, and import what commands import: once for all forks."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
+    from unified.cli import main
     from unified.rollout.rendering import configure_rendering
 
     configure_rendering(announce=False)
     for name in WARM:
         importlib.import_module(name)
+    build_world(world)
+    with contextlib.chdir(world), contextlib.redirect_stdout(io.StringIO()):
+        assert main([*FIT[:-1], "new", "--print-model"]) == 0
 
 
 def build_world(folder: Path) -> Path:

@@ -70,9 +70,11 @@ def record(
     acting = policy if is_builtin(policy, plan.env_ids) else _load_policy(plan, description, device)
     with EpisodeWriter.open(root) if resume else _create(plan, root, description, command) as writer:
         recording = _Recording(plan, writer, description, on_progress)
-        count = min(workers, plan.episodes * len(plan.env_ids))
+        missing = recording.progress.total - recording.progress.episodes
         steps = plan.rules.play_steps if plan.rules.explores else None
-        perform(recording.next_episode, acting, recording.take, count, 1, steps)
+        if missing:
+            count = min(workers, missing)
+            perform(recording.next_episode, acting, recording.take, count, 1, steps)
     return recording.progress
 
 
