@@ -10,6 +10,8 @@ from typing import Any
 import av
 import filelock
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.data.recordings import edit_table, film_path, forget_digests, png, record, store_pictures
@@ -142,6 +144,21 @@ def test_a_cache_whose_bytes_changed_is_not_trusted(root: Path):
     np.testing.assert_array_equal(open_cache(root).images["front"], truth)
 
 
+def test_numbers_that_changed_while_size_and_times_stayed_are_not_trusted(root: Path):
+    folder = open_cache(root).folder
+    for path in folder.glob("*.npy"):
+        if not path.name.startswith("images"):
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            memo = json.loads((folder / "checked.json").read_text())
+            for name in memo["stats"]:
+                status = (folder / name).stat()
+                memo["stats"][name] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            (folder / "checked.json").write_text(json.dumps(memo))
+            open_cache(root)
+            assert path.read_bytes() == content, path.name
+
+
 def test_a_manifest_whose_text_changed_is_not_trusted(root: Path):
     cache = open_cache(root)
     path, tasks = cache.folder / "manifest.json", cache.tasks
@@ -241,6 +258,25 @@ def test_an_action_of_another_size_is_refused(root: Path):
     info["features"]["action"]["shape"] = [4]
     path.write_text(json.dumps(info))
     with pytest.raises(DataError, match=r"file-000.parquet: 'action' must hold 4 numbers a row"):
+        open_cache(root)
+
+
+def test_rows_of_uneven_sizes_are_refused_though_their_sum_is_right(root: Path):
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    first, second, *rest = table["action"].to_pylist()
+    uneven = pa.array([first[:-1], [*second, 0.0], *rest])
+    pq.write_table(table.set_column(table.column_names.index("action"), "action", uneven), path)
+    with pytest.raises(DataError, match=r"'action' must hold 3 numbers a row, .*, not as many in each"):
+        open_cache(root)
+
+
+def test_an_episode_without_a_length_is_refused(root: Path):
+    path = next((root / "meta" / "episodes").rglob("*.parquet"))
+    table = pq.read_table(path)
+    place = table.column_names.index("length")
+    pq.write_table(table.set_column(place, "length", pa.nulls(len(table), pa.int64())), path)
+    with pytest.raises(DataError, match=r"row 0: 'length' must be a number, got None"):
         open_cache(root)
 
 

@@ -144,5 +144,5 @@ def test_depth_is_no_camera_but_where_it_is_asked_for_it_is_named(tmp_path: Path
     features["observation.images.depth"]["info"]["is_depth_map"] = True
     edit_info(tmp_path / "set", features=features)
     assert list(open_recording(Source(str(tmp_path / "set"))).cameras) == ["front"]
-    with pytest.raises(UserError, match="Unknown camera"):
+    with pytest.raises(UserError, match=r"'depth' is declared as depth in meta/info.json.*leave them out, or store"):
         open_recording(Source(str(tmp_path / "set"), cameras=["depth"]))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def _text(checked: Checked, source: Path, faults: list[str], advice: str) -> str
     lines = [f"{source}: {checked.layout}, {episodes} episodes, {frames} frames at {checked.fps:g} Hz"]
     lines += [f"  {fault}" for fault in faults] + [f"  note: {note}" for note in checked.findings.notes]
     if faults:
-        lines += [f"{len(faults)} kind(s) of fault. `unified import {source} --output NEW_FOLDER`: {advice}"]
+        command = f"unified import {shlex.quote(str(source))} --output NEW_FOLDER"
+        lines += [f"{len(faults)} kind(s) of fault. `{command}`: {advice}"]
     else:
         lines += ["Nothing is wrong."]
     return "\n".join(lines) + "\n"

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     _say(f"\n{_verdict(folder / 'report' / 'results.json')}\n")
     _say(f"{time.perf_counter() - started:.0f} s: {durations}\n")
     _say(f"Report: {folder / 'report' / 'report.html'}\nModel:  {folder / 'train' / 'pretrained'}\n")
-    _say(f"Curves: tensorboard --logdir {folder / 'train' / 'tensorboard'}\n")
+    _say(f"Curves: tensorboard --logdir {shlex.quote(str(folder / 'train' / 'tensorboard'))}\n")
     return 0
 
 

@@ -16,7 +16,8 @@ from unified.data.imports.importing import Imported, import_dataset, importers
 
 HELP = (
     "Check a LeRobot dataset (v2.0, v2.1 or v3), a Donkeycar tub or a robomimic HDF5 file to its last frame and write "
-    "it as LeRobot v3; what its metadata get wrong is named."
+    "it as LeRobot v3; what its metadata get wrong is named. Columns that training does not use, depth "
+    "among them, are left out with a note."
 )
 EXAMPLES = """
 unified import robot_franka_usb --output runs/import-usb --repair all

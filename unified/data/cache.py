@@ -136,14 +136,29 @@ def _key(recording: Recording, image_size: tuple[int, int], content: str) -> str
 
 
 def _is_sound(folder: Path) -> bool:
-    """Whether the folder holds exactly the bytes that its builder wrote."""
+    """Whether the folder holds what its builder wrote, as far as `_hashes` looks."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if manifest.pop("digest") != _digest(manifest):
             return False
-        return manifest["hash"] == content_hash(folder, sorted(folder.glob("*.npy")), folder / "checked.json")
+        return manifest["hashes"] == _hashes(folder)
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Of the numbers, and of the pictures.
+
+    Numbers are read at each opening. Pictures may be terabytes, a second a GB, so they are read once; from then on they
+    are believed while their files' sizes and times stay. A bit that flips on the disk by itself is not seen in them.
+    """
+    files = sorted(folder.glob("*.npy"))
+    pictures = [path for path in files if path.name.startswith("images")]
+    numbers = [path for path in files if path not in pictures]
+    return {
+        "numbers": content_hash(folder, numbers),
+        "pictures": content_hash(folder, pictures, folder / "checked.json"),
+    }
 
 
 def _digest(manifest: dict[str, Any]) -> str:
@@ -201,15 +216,14 @@ def _build(recording: Recording, image_size: tuple[int, int], folder: Path) -> N
         # Last, so that what can be said of a damaged file more exactly has been said.
         films = [film.path for episode in episodes for film in episode.films.values()]
         recording.check_digests([*films, *(episode.table for episode in episodes)])
-        files = sorted(temporary.glob("*.npy"))
         manifest: dict[str, Any] = {
-            "hash": content_hash(temporary, files, temporary / "checked.json"),
+            "hashes": _hashes(temporary),
             "source": str(recording.root),
             "cameras": cameras,
             "columns": columns,
             "tasks": numbers.tasks,
         }
-        for file in files:
+        for file in temporary.glob("*.npy"):
             _flush(file)
         write_text(temporary / _MANIFEST, json.dumps({**manifest, "digest": _digest(manifest)}))
 

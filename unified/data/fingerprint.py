@@ -13,7 +13,7 @@ from unified.atomic import write_text
 from unified.errors import UserError
 
 
-def content_hash(root: Path, files: Iterable[Path], memo: Path) -> str:
+def content_hash(root: Path, files: Iterable[Path], memo: Path | None = None) -> str:
     """SHA-256 over names and bytes of the files.
 
     The result is kept in `memo` with each file's size, times and inode; while none of those changes it is believed.
@@ -21,7 +21,7 @@ def content_hash(root: Path, files: Iterable[Path], memo: Path) -> str:
     files = list(files)
     stats = {path.relative_to(root).as_posix(): _stat(path) for path in files}
     with suppress(OSError, ValueError, KeyError, TypeError):
-        remembered = json.loads(memo.read_text(encoding="utf-8"))
+        remembered = json.loads(memo.read_text(encoding="utf-8")) if memo else {}
         if remembered["stats"] == stats:
             return str(remembered["hash"])
     digest = hashlib.sha256()
@@ -29,7 +29,8 @@ def content_hash(root: Path, files: Iterable[Path], memo: Path) -> str:
         with path.open("rb") as file:
             digest.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     with suppress(OSError, UserError):  # without it, the next call reads everything again; no harm otherwise
-        write_text(memo, json.dumps({"stats": stats, "hash": digest.hexdigest()}))
+        if memo:
+            write_text(memo, json.dumps({"stats": stats, "hash": digest.hexdigest()}))
     return digest.hexdigest()
 
 

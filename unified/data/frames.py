@@ -69,7 +69,7 @@ def _match[T](
 ) -> Iterator[tuple[int, int, T]]:
     """Match film frames to table rows by time stamp: each row needs one frame, each frame of an episode a row."""
     fps, tolerance = recording.fps, 0.25 / recording.fps
-    way_out = f"`unified check {recording.root}` says more; `unified import` repairs what can be repaired."
+    way_out = f"`{recording.check_command}` says more; `unified import` repairs what can be repaired."
     rows: list[tuple[float, int, int]] = []
     for episode in sorted(episodes, key=lambda episode: episode.films[camera].start):
         film = episode.films[camera]

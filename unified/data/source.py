@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,8 +14,8 @@ import pyarrow
 import pyarrow.parquet
 
 from unified.data.lerobot3 import layout
-from unified.data.lerobot3.features import camera_names, missing_feature, stored_names
-from unified.errors import DataError, UserError, first_line, unknown_name, unreadable
+from unified.data.lerobot3.features import missing_feature, pick_cameras, stored_names
+from unified.errors import DataError, UserError, first_line, unreadable
 from unified.model.plain import conform, read_json
 from unified.model.spec import ACTION, EXPERT_ACTION, PROPRIO
 
@@ -27,7 +28,8 @@ class Source:
         root: a local LeRobot v3 folder, or a Hub id (user/name) where there is no such folder.
         weight: share of the training windows, relative to the other sources'.
         embodiment: name of the body; default: the one stored by `unified record`, else LeRobot's robot_type.
-        cameras: names without "observation.images."; default: all that are no depth.
+        cameras: names without "observation.images."; default: all. What `meta/info.json` declares as depth is no camera
+            and is left out.
         rename: {the data set's name of a feature: ours}, where it has no `action` or `observation.state` of its own.
         is_demonstration: False for play, from which no policy is learned; default: as recorded, else True.
         episodes: use only these; default: all.
@@ -101,6 +103,11 @@ class Recording:
     environments: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
 
+    @property
+    def check_command(self) -> str:
+        """What to type to see everything that is wrong with the folder."""
+        return f"unified check {shlex.quote(str(self.root))}"
+
     def is_video(self, camera: str) -> bool:
         """Whether a camera's frames lie in mp4 files; otherwise they are pictures inside the table."""
         return self.info["features"][self.cameras[camera]]["dtype"] == "video"
@@ -140,7 +147,7 @@ class Recording:
     def all_episodes(self) -> list[Episode]:
         """Every episode of the folder, by rising index; see `episodes`."""
         files = sorted((self.root / "meta" / "episodes").rglob("*.parquet"))
-        rows = [row for file in files for row in read_parquet(file, self._episode_columns()).to_pylist()]
+        rows = [row for file in files for row in read_rows(file, self._episode_columns())]
         # A killed recording may have left an episode beyond the number in info.json; LeRobot ignores it as well.
         rows = [row for row in rows if row["episode_index"] < self.info["total_episodes"]]
         rows.sort(key=lambda row: row["episode_index"])
@@ -192,7 +199,7 @@ class Recording:
     def _file(self, template: str, episode: int, **values: Any) -> Path:
         try:
             relative = PurePosixPath(self.info[template].format(**values))
-        except (LookupError, ValueError, AttributeError) as error:
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
             said = self.info.get(template)
             raise DataError(f"{self.root}/meta/info.json: {template} is no path of a file: {said!r}.") from error
         if relative.is_absolute() or ".." in relative.parts:
@@ -230,7 +237,7 @@ def open_recording(source: Source, columns: Iterable[str] = ()) -> Recording:
         root=root,
         info=info,
         fps=float(info["fps"]),
-        cameras={name: stored[key] for name, key in _pick_cameras(root, features, source.cameras).items()},
+        cameras={name: stored[key] for name, key in pick_cameras(features, source.cameras, root).items()},
         columns=stored,
         sizes=sizes,
         embodiment=source.embodiment or body,
@@ -294,6 +301,19 @@ def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
         raise DataError(unreadable(path, error)) from error
 
 
+def read_rows(path: Path, numbers: list[str], others: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Rows of a table of metadata.
+
+    Raises:
+        DataError: if one of `numbers` is none somewhere.
+    """
+    rows = read_parquet(path, [*numbers, *others]).to_pylist()
+    for place, row in enumerate(rows):
+        if wrong := [name for name in numbers if not isinstance(row[name], int | float)]:
+            raise DataError(f"{path}, row {place}: {wrong[0]!r} must be a number, got {row[wrong[0]]!r:.40}.")
+    return rows
+
+
 def _read_info(root: Path) -> dict[str, Any]:
     path = root / "meta" / "info.json"
     if not path.is_file():
@@ -301,9 +321,8 @@ def _read_info(root: Path) -> dict[str, Any]:
     info = read_json(path, dict[str, Any], DataError)
     version = str(info.get("codebase_version"))
     if version.startswith("v2"):
-        raise UserError(
-            f"{root} is LeRobot {version}, v3.0 is needed: run `unified import {root} --output NEW_FOLDER`."
-        )
+        command = f"unified import {shlex.quote(str(root))} --output NEW_FOLDER"
+        raise UserError(f"{root} is LeRobot {version}, v3.0 is needed: run `{command}`.")
     missing = [key for key in ("fps", "features", "data_path", "total_episodes", "total_frames") if key not in info]
     if not version.startswith("v3") or missing:
         raise DataError(f"{path}: expected LeRobot v3.0, got {version}" + (f" without {missing}." if missing else "."))
@@ -318,16 +337,6 @@ def _vector_size(root: Path, features: dict[str, Any], key: str) -> int:
     if len(shape) > 1 or not dtype.startswith(("float", "int", "uint", "bool")):
         raise DataError(f"{root}: {key!r} must be one vector of numbers a frame, got {dtype} of shape {tuple(shape)}.")
     return int(shape[0]) if shape else 1
-
-
-def _pick_cameras(root: Path, features: dict[str, Any], wanted: list[str] | None) -> dict[str, str]:
-    names = camera_names(features, root)
-    for name in wanted or ():
-        if name not in names:
-            raise unknown_name(f"camera of {root}", name, names)
-    if not names or wanted == []:
-        raise UserError(f"{root}: at least one camera is needed; it has: {', '.join(names) or 'none'}.")
-    return {name: names[name] for name in wanted or names}
 
 
 def _download(repo_id: str) -> Path:

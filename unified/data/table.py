@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 from jaxtyping import Float32, Int
 
 from unified.data.source import Episode, Recording, read_parquet
 from unified.errors import DataError, unreadable
 
+_LISTS = (pyarrow.types.is_list, pyarrow.types.is_large_list, pyarrow.types.is_fixed_size_list)
 _INDICES = ["episode_index", "frame_index", "timestamp", "task_index"]
 
 
@@ -82,7 +84,7 @@ def _check_frames(recording: Recording, place: str, frames: np.ndarray, stamps: 
     for row in np.flatnonzero(~(np.abs(stamps - expected / fps) <= 0.25 / fps))[:1]:
         raise DataError(
             f"{place} frame {row}: time stamp {stamps[row]:g} s does not fit the {fps:g} Hz of meta/info.json. "
-            f"`unified check {recording.root}` says more; `unified import` repairs what can be repaired."
+            f"`{recording.check_command}` says more; `unified import` repairs what can be repaired."
         )
 
 
@@ -96,12 +98,14 @@ def _vectors(path: Path, column: pyarrow.ChunkedArray, name: str, size: int) -> 
     Raises:
         DataError: if any row has another size or no value.
     """
-    flat = column.combine_chunks()
-    while pyarrow.types.is_list(flat.type) or pyarrow.types.is_fixed_size_list(flat.type):
+    flat, is_even = column.combine_chunks(), True
+    while any(is_kind(flat.type) for is_kind in _LISTS):
+        is_even &= pyarrow.compute.count_distinct(pyarrow.compute.list_value_length(flat), mode="all").as_py() <= 1
         flat = flat.flatten()
-    if len(flat) != len(column) * size or flat.null_count:
+    if len(flat) != len(column) * size or flat.null_count or not is_even:
         raise DataError(
-            f"{path}: {name!r} must hold {size} numbers a row, got {len(flat) - flat.null_count} in {len(column)} rows."
+            f"{path}: {name!r} must hold {size} numbers a row, got {len(flat) - flat.null_count} in {len(column)} rows"
+            f"{'' if is_even else ', not as many in each'}."
         )
     try:
         return flat.to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, size)

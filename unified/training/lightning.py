@@ -251,7 +251,8 @@ class UnifiedCLI(LightningCLI):
         if self.trainer.fast_dev_run or not self.trainer.is_global_zero:  # pyright: ignore[reportAttributeAccessIssue]
             return
         self._write_metrics("fit")
-        self._say(f"trained {self.trainer.global_step} steps; watch: tensorboard --logdir {self.folder / TENSORBOARD}")
+        watch = shlex.join(["tensorboard", "--logdir", str(self.folder / TENSORBOARD)])
+        self._say(f"trained {self.trainer.global_step} steps; watch: {watch}")
         if (self.folder / "pretrained").is_dir():
             model, data = str(self.folder / "pretrained"), self.datamodule
             self._say(f"model: {model}")
@@ -308,7 +309,7 @@ def run(options: Options) -> int:
         with _folder(options, tree) as folder:
             UnifiedCLI(options, tree, folder)
     except Interrupted as stop:
-        where = f"; continue with --ckpt_path {stop.checkpoint}" if stop.checkpoint else ""
+        where = f"; continue with --ckpt_path {shlex.quote(str(stop.checkpoint))}" if stop.checkpoint else ""
         sys.stderr.write(f"unified: stopped by signal {stop.signum}{where}\n")
         return int(stop.code or 0)
     except SystemExit:

@@ -156,12 +156,12 @@ def test_bad_rows_are_left_out_only_when_told_to(tmp_path):
     lines = (tub / "catalog.jsonl").read_bytes().splitlines()
     lines[10] = json.dumps(row(10, **{"user/angle": 1.5})).encode()
     lines[20:20] = [b"", b"  "]
-    lines += [b"[1]", b"\xff\xfe", lines[3], lines[-1][:40]]
+    lines += [b"[1]", b"\xff\xfe", lines[3], lines[-1][:40], json.dumps(row(30, _index=[30])).encode()]
     (tub / "catalog.jsonl").write_bytes(b"\n".join(lines))
-    with pytest.raises(UserError, match=r"\[rows\] 5 of 34 rows cannot be used: catalog.jsonl, line 11: user/angle"):
+    with pytest.raises(UserError, match=r"\[rows\] 6 of 35 rows cannot be used: catalog.jsonl, line 11: user/angle"):
         import_dataset(tub, tmp_path / "out")
     imported = import_dataset(tub, tmp_path / "out", frozenset({"rows"}))
-    assert (imported.episodes, imported.frames, imported.rows_lost) == (2, 29, 5)
+    assert (imported.episodes, imported.frames, imported.rows_lost) == (2, 29, 6)
     assert actions(tmp_path / "out")[:, 0] == pytest.approx([r / 100 - 0.5 for r in range(30) if r != 10], abs=1e-6)
 
 
@@ -179,6 +179,12 @@ def test_a_repair_of_times_says_what_it_does_to_the_drive(tmp_path, capsys):
     assert "cut at 29 pauses of up to 3.7 s" in text
     assert main(["import", str(tub), "--output", str(tmp_path / "out"), "--repair", "timestamps"]) == 0
     assert "30 episodes, 60 frames" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seconds", [0.0, float("inf"), float("nan")])
+def test_a_length_that_is_none_is_refused(tmp_path, seconds):
+    with pytest.raises(UserError, match="--episode-seconds must be above 0"):
+        import_dataset(write_tub(tmp_path / "tub", [row(0)]), tmp_path / "out", episode_seconds=seconds)
 
 
 def test_pictures_of_depth_are_not_taken_for_colour(tmp_path):

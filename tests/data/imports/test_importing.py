@@ -366,8 +366,14 @@ def test_cameras_that_would_be_called_the_same_are_refused(source: Path, tmp_pat
     assert list(open_recording(Source(str(tmp_path / "new"))).cameras) == ["second"]
 
 
-def test_an_episode_is_left_out_only_when_told_to(source: Path, tmp_path: Path) -> None:
-    cut_film(source)
+def pause(root: Path) -> None:
+    """Half a second in the middle of an episode during which nothing was recorded."""
+    edit_column("timestamp", lambda _: [*np.arange(3) / FPS, *(np.arange(3, 6) / FPS + 0.5)])(root)
+
+
+@pytest.mark.parametrize("damage", [cut_film, pause])
+def test_an_episode_is_left_out_only_when_told_to(source: Path, tmp_path: Path, damage: Damage) -> None:
+    damage(source)
     with pytest.raises(UserError, match="--skip-episodes 1"):
         import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
     imported = import_dataset(source, tmp_path / "new", skip_episodes=[1])
@@ -405,7 +411,7 @@ def test_pictures_of_depth_are_not_taken_for_colour(source: Path, tmp_path: Path
     with pytest.raises(UserError, match=r"row 0: .*16 bits a channel.*is_depth_map.*\(episode 0\)"):
         import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
     edit_feature(CAMERA, info={"is_depth_map": True})(source)
-    with pytest.raises(UserError, match="at least one camera is needed"):
+    with pytest.raises(UserError, match=r"it has: none. Declared as depth: .*leave them out"):
         import_dataset(source, tmp_path / "new")
 
 
@@ -429,6 +435,46 @@ def test_a_re_timed_film_keeps_its_pictures(source: Path, tmp_path: Path) -> Non
     times, frames = zip(*read_mp4(path), strict=True)
     np.testing.assert_allclose(times, np.arange(6) / FPS, atol=1e-6)
     np.testing.assert_array_equal(np.stack(frames), pictures(1, 6))
+
+
+def test_a_name_that_another_feature_was_given_is_not_taken_by_a_column_that_nobody_declared(
+    source: Path, tmp_path: Path
+) -> None:
+    features = json.loads((source / "meta/info.json").read_text())["features"]
+    features["actions"] = features.pop("action")
+    edit_info(features=features)(source)
+    for number, length in enumerate(LENGTHS):
+        edit_column("actions", lambda _, n=number: vectors(n, 3).tolist(), number)(source)
+        edit_column("action", lambda _, n=length: np.arange(n, dtype=np.float32).tolist(), number)(source)
+    import_dataset(source, tmp_path / "new", frozenset(REPAIRS), rename={"actions": "action"})
+    assert open_recording(Source(str(tmp_path / "new"))).action_dim == 3
+
+
+def test_numbers_called_like_a_camera_are_not_taken_for_it(source: Path, tmp_path: Path) -> None:
+    vector = {"dtype": "float32", "shape": [2], "names": None}
+    declared = json.loads((source / "meta/info.json").read_text())["features"]
+    edit_info(features={**declared, "front": declared[CAMERA], CAMERA: vector})(source)
+    with pytest.raises(UserError, match="would both be called 'observation.images.front'"):
+        import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "words"),
+    [
+        ("int64", [[0.7] * 3] * 6, "row 0: action[0] is 0.7, which is no int64"),
+        ("bool", [[None, True, False]] * 6, "row 0: action[0] is None, which is no bool"),
+        ("bool", [[2, 0, 1]] * 6, "row 0: action[0] is 2, which is no bool"),
+    ],
+)
+def test_numbers_that_their_declared_type_would_change_are_refused(
+    source: Path, tmp_path: Path, kind: str, values: list[Any], words: str
+) -> None:
+    edit_feature("action", dtype=kind)(source)
+    for number, length in enumerate(LENGTHS):
+        edit_column("action", lambda _, n=length: (values * 2)[:n], number)(source)
+    with pytest.raises(UserError) as caught:
+        import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
+    assert words in str(caught.value)
 
 
 BROKEN: list[tuple[Damage, str]] = [
@@ -470,7 +516,14 @@ def test_what_cannot_be_repaired_is_refused_with_file_and_episode(
         (edit_info(codebase_version="v1.6"), "says 'v1.6'"),
         (edit_info(fps=None), "'fps' must be a number above 0, got None"),
         (edit_info(data_path="../../{episode_index}.parquet"), "leads out of the dataset"),
+        (edit_info(data_path="{episode_index[0]}"), "cannot be filled in"),
+        (edit_info(chunks_size="x"), "'chunks_size': expected int"),
+        (edit_feature(CAMERA, info=["x"]), "info': expected mapping"),
         (replace("meta/info.json", "{"), "info.json cannot be read"),
+        (
+            replace("meta/modality.json", '{"state": {"arm": 7}}'),
+            "modality.json: '[...][...]': expected mapping, got int",
+        ),
         (replace("meta/tasks.jsonl", "push\n"), "tasks.jsonl, line 1 is not JSON"),
         (lambda root: (root / "meta/info.json").unlink(), "info.json is missing"),
         (lambda root: shutil.rmtree(root / "data"), "no table"),
@@ -481,6 +534,19 @@ def test_what_is_no_dataset_of_this_layout_is_refused(source: Path, tmp_path: Pa
     with pytest.raises(UserError) as caught:
         import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("fps", [0.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(source: Path, tmp_path: Path, fps: float) -> None:
+    with pytest.raises(UserError, match="--fps must be above 0 and at most 100000"):
+        import_dataset(source, tmp_path / "new", fps=fps)
+
+
+def test_a_table_without_its_pictures_is_named(source: Path, tmp_path: Path) -> None:
+    as_pictures(source, png)
+    edit_column(CAMERA, lambda _: None)(source)
+    with pytest.raises(UserError, match=rf"cannot be repaired.*there is no column {CAMERA} \(episode 1\)"):
+        import_dataset(source, tmp_path / "new", frozenset(REPAIRS))
 
 
 def test_wrong_names_list_the_nearest_right_one(source: Path, tmp_path: Path) -> None:

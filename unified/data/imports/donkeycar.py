@@ -14,7 +14,7 @@ from unified.data.imports.findings import Findings
 from unified.data.imports.importing import Checked, Importer, OnEpisode, Ready
 from unified.data.lerobot3.pictures import read_picture
 from unified.data.lerobot3.writer import prepare_episode
-from unified.errors import DataError, UserError
+from unified.errors import DataError, UserError, check_numbers
 
 CATALOGUES = ("catalog*.jsonl", "*.catalog")
 MANIFEST = "manifest.json"
@@ -73,8 +73,7 @@ def check_tub(
     Raises:
         UserError: if there is nothing that a human drove.
     """
-    if not episode_seconds > 0:
-        raise UserError(f"--episode-seconds must be above 0, got {episode_seconds}.")
+    check_numbers(above=0, prefix="--episode-", seconds=episode_seconds)
     findings = Findings()
     tub = _read_rows(source, findings, on_episode)
     step = _median_step(tub.rows)
@@ -143,7 +142,7 @@ def _read_rows(source: Path, findings: Findings, on_episode: OnEpisode) -> Tub:
     for done, (place, line) in enumerate(lines, start=1):
         try:
             record = _record(line)
-            if int(record["_index"]) in deleted:
+            if record["_index"] in deleted:
                 tub.left_out["deleted"] += 1
             elif record.get(_MODE, "user") != "user":
                 tub.left_out["pilot"] += 1
@@ -166,7 +165,7 @@ def _record(line: bytes) -> dict[str, Any]:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({error})") from error
-    if not isinstance(record, dict) or isinstance(record.get("_index"), bool | float | None):
+    if not isinstance(record, dict) or type(record.get("_index")) is not int:
         raise ValueError("not a record with a whole number as _index")
     return record
 
@@ -175,7 +174,7 @@ def _row(record: dict[str, Any], images: Path) -> TubRow:
     try:
         row = TubRow(
             session=str(record.get("_session_id", "")),
-            index=int(record["_index"]),
+            index=record["_index"],
             time_s=float(record[_TIME]) / 1000,
             image=images / Path(str(record[_IMAGE])).name,
             steering=float(record[_ANGLE]),

@@ -11,11 +11,11 @@ from unified.data.imports.lerobot.check import lerobot_importer
 from unified.data.imports.lerobot.dataset import Listing, Rows, fill_in
 from unified.data.imports.lerobot.films import FilmScan, Span, scan_film
 from unified.data.lerobot3 import layout
-from unified.data.source import read_parquet
+from unified.data.source import read_parquet, read_rows
 from unified.data.table import read_tasks
 from unified.errors import DataError
 
-_LISTED = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index"]
+_LISTED = ["episode_index", "length", "data/chunk_index", "data/file_index"]
 
 
 class LeRobot3:
@@ -27,7 +27,7 @@ class LeRobot3:
     def listing(self, findings: Findings) -> Listing:
         """`meta/tasks.parquet` and `meta/episodes`."""
         tasks = read_tasks(self.root)
-        rows = [row for path in self._listed_files() for row in read_parquet(path, _LISTED).to_pylist()]
+        rows = [row for path in self._listed_files() for row in read_rows(path, _LISTED, ["tasks"])]
         episodes = {int(row["episode_index"]): row for row in rows}
         total = self.info.get("total_episodes")
         # A killed recording may have left an episode beyond the number in info.json; LeRobot ignores it as well.
@@ -45,7 +45,7 @@ class LeRobot3:
         numbers_in: dict[Path, np.ndarray] = {}
         for number, row in sorted(listing.episodes.items()):
             values = {name: row[f"data/{name}"] for name in ("chunk_index", "file_index")}
-            path = fill_in(self.root, str(self.info["data_path"]), values)
+            path = fill_in(self.root, self.info.get("data_path") or layout.DATA_PATH, values)
             try:
                 if path not in numbers_in:
                     numbers_in[path] = read_parquet(path, ["episode_index"])["episode_index"].to_numpy()
@@ -62,11 +62,11 @@ class LeRobot3:
         names = [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp", "to_timestamp")]
         spans: dict[Path, list[Span]] = {}
         for file in self._listed_files():
-            for row in read_parquet(file, ["episode_index", *names]).to_pylist():
+            for row in read_rows(file, ["episode_index", *names]):
                 number, (chunk, index, start, end) = row["episode_index"], (row[name] for name in names)
                 if number in lengths:
                     values = {"video_key": key, "chunk_index": chunk, "file_index": index}
-                    path = fill_in(self.root, str(self.info["video_path"]), values)
+                    path = fill_in(self.root, self.info.get("video_path") or layout.VIDEO_PATH, values)
                     spans.setdefault(path, []).append(Span(number, start, end, lengths[number]))
         for path, parts in spans.items():
             try:

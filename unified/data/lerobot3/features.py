@@ -8,6 +8,9 @@ from unified.errors import DataError, UserError, unknown_name
 from unified.model.spec import IMAGES
 
 Feature = dict[str, Any]
+_NO_DEPTH = (
+    "Distances are not read: leave them out, or store them as colours of 8 bits (a colour map) under a camera's name."
+)
 
 
 def stored_names(features: Iterable[str], rename: Mapping[str, str] | None, root: object) -> dict[str, str]:
@@ -20,7 +23,7 @@ def stored_names(features: Iterable[str], rename: Mapping[str, str] | None, root
     for name in rename:
         if name not in features:
             raise unknown_name(f"feature of {root} in rename", name, features)
-    return _distinct({name: rename.get(name, name) for name in features}, f"features of {root}", "rename")
+    return distinct({name: rename.get(name, name) for name in features}, f"features of {root}")
 
 
 def camera_names(features: Mapping[str, Feature], root: object) -> dict[str, str]:
@@ -30,8 +33,33 @@ def camera_names(features: Mapping[str, Feature], root: object) -> dict[str, str
         UserError: if two of them would be called the same.
     """
     keys = [key for key, feature in features.items() if feature["dtype"] in ("video", "image")]
-    short = {key: key.removeprefix(IMAGES).removeprefix("observation.") for key in keys if not is_depth(features[key])}
-    return _distinct(short, f"cameras of {root}", "rename")
+    short = {key: _short(key) for key in keys if not is_depth(features[key])}
+    return distinct(short, f"cameras of {root}")
+
+
+def _short(key: str) -> str:
+    return key.removeprefix(IMAGES).removeprefix("observation.")
+
+
+def pick_cameras(features: Mapping[str, Feature], wanted: Iterable[str] | None, root: object) -> dict[str, str]:
+    """The cameras that are wanted, in that order; None is all of `camera_names`.
+
+    Raises:
+        UserError: if there is none, no such one, or it is one of depth.
+    """
+    known = camera_names(features, root)
+    picked = list(known) if wanted is None else list(wanted)
+    depth = [_short(key) for key, feature in features.items() if is_depth(feature)]
+    for name in picked:
+        if name not in known and name in depth:
+            raise UserError(f"{root}: {name!r} is declared as depth in meta/info.json. {_NO_DEPTH}")
+        if name not in known:
+            raise unknown_name(f"camera of {root}", name, known)
+    if not picked:
+        there = ", ".join(known) or "none"
+        more = f" Declared as depth: {', '.join(depth)}. {_NO_DEPTH}" if depth else ""
+        raise UserError(f"{root}: at least one camera is needed; it has: {there}.{more}")
+    return {name: known[name] for name in picked}
 
 
 def missing_feature(root: object, key: str, features: Iterable[str]) -> DataError:
@@ -42,7 +70,12 @@ def missing_feature(root: object, key: str, features: Iterable[str]) -> DataErro
     )
 
 
-def _distinct(names: Mapping[str, str], what: str, way_out: str) -> dict[str, str]:
+def distinct(names: Mapping[str, str], what: str) -> dict[str, str]:
+    """New name -> old name.
+
+    Raises:
+        UserError: if two would be called the same.
+    """
     found: dict[str, str] = {}
     for long, short in names.items():
         if short in found:

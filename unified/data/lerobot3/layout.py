@@ -42,6 +42,8 @@ class Feature(TypedDict):
 
     dtype: str
     shape: list[Annotated[int, Meta(ge=0, le=1 << 20)]]
+    info: NotRequired[dict[str, Any] | None]
+    video_info: NotRequired[dict[str, Any] | None]
 
 
 class Info(TypedDict):

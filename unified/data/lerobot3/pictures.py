@@ -62,12 +62,14 @@ def stored_picture(value: Any) -> Picture:
     return read_picture(content)
 
 
-def refuse_deep_film(path: Path, pix_fmt: str) -> None:
+def refuse_deep_film(path: Path, pix_fmt: str | None) -> None:
     """The same for the pixel format of a film.
 
     Raises:
         DataError: if it has more than 8 bits a channel; it names the file.
     """
+    if pix_fmt is None:
+        raise DataError(f"{path}: its pictures are of no format that is known; nothing can decode them.")
     deepest = max(component.bits for component in av.VideoFormat(pix_fmt).components)
     if deepest > _DEEPEST:
         raise DataError(f"{path}: its pictures have {deepest} bits a channel ({pix_fmt}). {WAY_OUT}")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unified.errors import UserError
+from unified.errors import UserError, first_line
 from unified.model.batch import images_to_uint8
 from unified.model.spec import ACTION, PROPRIO, DataSpec
 from unified.rollout.builtin import is_builtin, make_builtin
@@ -112,23 +112,27 @@ def _elsewhere(recorded: Recorded, start: Start, steps: int, seed: int) -> Tenso
 def _of_file(path: Path, start: Start, steps: int) -> Tensor:
     try:
         if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
+            values = np.asarray(np.load(path, allow_pickle=False))
         else:
             values = np.array(json.loads(path.read_text(encoding="utf-8")), np.float32)
-    except (ValueError, TypeError, OSError) as error:
-        raise UserError(f"{path} holds no actions that can be read, one row an env step: {error}") from error
+    except (ValueError, TypeError, OSError, EOFError, RecursionError) as error:
+        reason = first_line(error)
+        raise UserError(f"{path} holds no actions that can be read, one row an env step: {reason}") from error
     return _checked(values, str(path), start, steps)
 
 
 def _checked(values: Any, where: str, start: Start, steps: int) -> Tensor:
     needed, width = steps * start.stride, start.body.action_dim
     is_numeric = values.ndim == 2 and values.dtype.kind in "fiu"
+    if is_numeric:
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            values = values.astype(np.float32)
     if not is_numeric or values.shape[1] != width or len(values) < needed or not np.isfinite(values).all():
         raise UserError(
             f"{where} must hold finite actions of {start.body.name!r}, {width} numbers for each of at least {needed} "
-            f"env steps ({steps} moments, {start.stride} apart); got an array of shape {values.shape}."
+            f"env steps ({steps} moments, {start.stride} apart); got {values.dtype} of shape {values.shape}."
         )
-    return torch.from_numpy(values[:needed].astype(np.float32))
+    return torch.from_numpy(values[:needed])
 
 
 class _Dreaming:

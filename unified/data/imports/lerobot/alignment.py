@@ -61,8 +61,8 @@ def check_times(episode: SourceEpisode, rate: float, is_given: bool, findings: F
     error = np.abs(times - times[0] - np.arange(len(times)) / rate)
     worst = int(error.argmax())
     if row is not None:
-        text = f"{episode.table}, row {row}: a step of {steps[row - 1]:.4f} s at {rate:g} Hz; frames are missing"
-        findings.breaks(text, episode.number)
+        text = f"{episode.table}, row {row}: a step of {steps[row - 1]:.4f} s at {rate:g} Hz"
+        findings.breaks(f"{text}; frames are missing, and episodes are not cut", episode.number)
     elif times[0] != 0:
         findings.lie("timestamps", f"{episode.table} starts at {times[0]:.10g} s", "times do not start at 0")
     elif error[worst] > _LEROBOT_TOLERANCE_S + np.spacing(np.float32(times[-1])):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pyarrow as pa
 
@@ -21,10 +21,10 @@ from unified.data.imports.lerobot.columns import (
 from unified.data.imports.lerobot.dataset import Layout, Rows, SourceEpisode
 from unified.data.imports.lerobot.films import Pictures, scan_pictures
 from unified.data.lerobot3.episode_stats import image_stats
-from unified.data.lerobot3.layout import array_stats
+from unified.data.lerobot3.layout import Feature, array_stats
 from unified.data.lerobot3.writer import PreparedEpisode
-from unified.errors import DataError, UserError
-from unified.model.plain import read_json
+from unified.errors import DataError, UserError, check_numbers
+from unified.model.plain import Count, conform, read_json
 
 INFO = "meta/info.json"
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -33,6 +33,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "fps": {"type": float, "help": "true rate of the rows, if neither metadata nor times have it right"},
     "skip_episodes": {"metavar": "3,7", "type": numbers, "help": "episodes to leave out"},
 }
+
+
+class _Info(TypedDict):
+    features: dict[str, Feature]
+    chunks_size: NotRequired[Count | None]
+    splits: NotRequired[dict[str, Any] | None]
 
 
 def lerobot_importer(name: str, version: str, layout: Callable[[Path, dict[str, Any]], Layout]) -> Importer:
@@ -68,6 +74,7 @@ def check_lerobot(
     Raises:
         UserError: if there is nothing to check, or no such camera, feature or episode.
     """
+    check_numbers(above=0, most=100_000, prefix="--", fps=fps)
     findings, info = Findings(), layout.info
     columns = choose_columns(layout.root, info["features"], cameras, rename, findings)
     listing = layout.listing(findings)
@@ -112,6 +119,7 @@ def _checked_info(root: Path) -> dict[str, Any]:
     for name, feature in features.items():
         if not isinstance(feature, dict) or not isinstance(feature.get("shape"), list) or "dtype" not in feature:
             raise UserError(f"{path}: feature {name!r} must have a dtype and a shape, got {feature!r}.")
+    conform(info, _Info, path, DataError)
     return info
 
 

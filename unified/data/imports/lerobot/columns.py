@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unified.data.imports.findings import Findings
-from unified.data.lerobot3.features import Feature, camera_names, missing_feature, stored_names
+from unified.data.lerobot3.features import Feature, camera_names, distinct, missing_feature, pick_cameras, stored_names
 from unified.data.lerobot3.layout import DTYPES, INDEX_FEATURES
 from unified.data.lerobot3.pictures import is_depth
-from unified.errors import UserError, unknown_name
+from unified.errors import UserError
 from unified.model.spec import ACTION, EXPERT_ACTION, IMAGES, PROPRIO
 
 NEEDED = (PROPRIO, ACTION, EXPERT_ACTION)
@@ -57,28 +57,25 @@ def choose_columns(
     stored = stored_names(declared, rename, root)
     features = {name: dict(declared[key]) for name, key in stored.items()}
     known = camera_names(features, root)
-    for camera in cameras or []:
-        if camera not in known:
-            raise unknown_name(f"camera of {root}", camera, known)
-    taken = {key: IMAGES + name for name, key in known.items() if cameras is None or name in cameras}
     for key in (ACTION, PROPRIO):
         if key not in features:
             raise missing_feature(root, key, declared)
-    if not taken:
-        raise UserError(f"{root}: at least one camera is needed; it has: {', '.join(known) or 'none'}.")
-    chosen, left_out = {}, []
+    taken = {key: IMAGES + name for name, key in pick_cameras(features, cameras, root).items()}
+    chosen: dict[str, Feature] = {}
+    left_out: list[str] = []
     for key, feature in features.items():
         if key in taken:
-            chosen[taken[key]] = (feature, stored[key])
+            chosen[key] = feature
         elif _is_vector(feature):
-            chosen[key] = (feature | {"shape": list(feature["shape"]) or [1]}, stored[key])
+            chosen[key] = feature | {"shape": list(feature["shape"]) or [1]}
         elif key in NEEDED:
             raise UserError(f"{root}: {key!r} must be one vector of numbers a frame, got {_kind_of(feature)}.")
         elif key not in known.values():
             left_out.append(f"{stored[key]} ({_kind_of(feature)})")
     if left_out:
         findings.notes.append(f"columns that training does not use were left out: {', '.join(left_out)}")
-    return Columns({key: value[0] for key, value in chosen.items()}, {key: value[1] for key, value in chosen.items()})
+    names = distinct({stored[key]: taken.get(key, key) for key in chosen}, f"features of {root}")
+    return Columns({name: chosen[key] for name, key in zip(names, chosen, strict=True)}, names)
 
 
 def _is_vector(feature: Feature) -> bool:
@@ -118,7 +115,7 @@ def read_vectors(table: pa.Table, name: str, feature: Feature, place: str, findi
         findings.lie("json-columns", f"{name} in {place} ({values[0][:24]}...)", f"JSON text instead of {declared}")
         try:
             values = [json.loads(value) for value in values]
-        except (json.JSONDecodeError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{name}: text that is not JSON ({error})") from error
     sizes = [len(value) if isinstance(value, list) else 1 for value in values]
     row = next((row for row, size in enumerate(sizes) if size != width), None)
@@ -128,6 +125,10 @@ def read_vectors(table: pa.Table, name: str, feature: Feature, place: str, findi
         array = np.array(values, dtype=feature["dtype"]).reshape(len(values), width)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name}: not all are numbers ({error})") from error
+    if array.dtype.kind in "biu":  # numpy cuts 0.7 to 0 and calls everything true that is not 0
+        given = np.array(values, dtype=object).reshape(array.shape)
+        for row, column in np.argwhere(given != array)[:1].tolist():
+            raise ValueError(f"row {row}: {name}[{column}] is {given[row, column]!r}, which is no {array.dtype}")
     for row, column in np.argwhere(~np.isfinite(array))[:1].tolist():
         raise ValueError(f"row {row}: {name}[{column}] is {array[row, column]}")
     return array
@@ -138,7 +139,8 @@ def declare_the_rest(path: Path, declared: Mapping[str, Any], columns: Columns, 
     found: dict[str, Feature] = {}
     for column in pq.read_schema(path):
         kind = _kind(column.type)
-        if column.name not in declared and column.name not in INDEX_FEATURES and kind is not None:
+        is_known = column.name in (*declared, *columns.features, *INDEX_FEATURES)
+        if kind is not None and not is_known:
             found[column.name] = {"dtype": kind, "shape": [1], "names": None}
     if found:
         kinds = ", ".join(f"{key} ({feature['dtype']})" for key, feature in found.items())

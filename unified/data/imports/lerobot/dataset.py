@@ -130,7 +130,7 @@ def fill_in(root: Path, template: Any, values: Mapping[str, Any]) -> Path:
     """
     try:
         path = PurePosixPath(str(template).format(**values))
-    except (KeyError, IndexError, ValueError) as error:
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"meta/info.json: the path {template!r} cannot be filled in ({error!r}).") from error
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"meta/info.json: the path {template!r} leads out of the dataset.")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float64, UInt8
 
 from unified.data.lerobot3.episode_stats import SAMPLED_FRAMES, SAMPLED_PIXELS
 from unified.data.lerobot3.mp4 import copy_mp4, decode_mp4, find_encoding, probe_mp4, write_mp4
 from unified.data.lerobot3.pictures import Picture, refuse_deep_film, stored_picture
-from unified.errors import DataError
+from unified.errors import DataError, first_line
 
 Sample = UInt8[np.ndarray, " sampled thinned_height thinned_width 3"]
 
@@ -182,7 +183,12 @@ def read_column(path: Path, column: str, rows: range) -> Iterator[Picture]:
     for group in range(file.num_row_groups):
         stop = start + file.metadata.row_group(group).num_rows
         if start < rows.stop and stop > rows.start:
-            values = file.read_row_group(group, columns=[column])[column]
+            try:
+                values = file.read_row_group(group, columns=[column])[column]
+            except KeyError as error:
+                raise DataError(f"there is no column {column}") from error
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(f"{column} cannot be read ({first_line(error)})") from error
             for row in range(max(start, rows.start), min(stop, rows.stop)):
                 try:
                     yield stored_picture(values[row - start].as_py())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from unified.data.imports.findings import Findings
 from unified.data.imports.lerobot.dataset import Listing, SourceEpisode, read_lines
@@ -11,6 +11,11 @@ from unified.errors import DataError
 from unified.model.plain import read_json
 
 _SLOW_KEYFRAMES = 60
+
+
+class _Range(TypedDict, total=False):
+    start: int
+    end: int
 
 
 def check_pictures(
@@ -51,20 +56,19 @@ def check_lengths(listing: Listing, episodes: Sequence[SourceEpisode], findings:
 def check_names(root: Path, features: dict[str, dict[str, Any]], findings: Findings) -> None:
     """GR00T's modality.json names ranges of components; where it names a single one, info.json must agree."""
     path = root / "meta" / "modality.json"
-    modality = read_json(path, dict[str, dict[str, Any]], DataError) if path.is_file() else {}
+    modality = read_json(path, dict[str, dict[str, _Range]], DataError) if path.is_file() else {}
     for group, key in (("state", "observation.state"), ("action", "action")):
         names = features.get(key, {}).get("names")
         flat = names.get("motors") if isinstance(names, dict) else None
         for name, place in modality.get(group, {}).items():
-            if flat is None or place["end"] - place["start"] != 1 or place["start"] >= len(flat):
+            start = place.get("start", -1)
+            if not isinstance(flat, list) or place.get("end") != start + 1 or not 0 <= start < len(flat):
                 continue
-            if flat[place["start"]].split("_")[0] != name.split("_")[0]:
-                said = flat[place["start"]]
-                findings.lie(
-                    "names",
-                    f"{key}[{place['start']}] is {said!r} in meta/info.json and {name!r} in meta/modality.json",
-                )
-                renamed = [name if spot == place["start"] else item for spot, item in enumerate(flat)]
+            said = str(flat[start])
+            if said.split("_")[0] != name.split("_")[0]:
+                text = f"{key}[{start}] is {said!r} in meta/info.json and {name!r} in meta/modality.json"
+                findings.lie("names", text)
+                renamed = [name if spot == start else item for spot, item in enumerate(flat)]
                 features[key] = {**features[key], "names": {"motors": renamed}}
 
 
