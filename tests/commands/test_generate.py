@@ -187,6 +187,31 @@ def test_what_cannot_be_dreamt_is_answered_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full((28, 4), "0.5"), "must hold finite actions"),
+        (np.full((28, 4), 0.5j), "got complex128 of shape (28, 4)"),
+        (np.full((28, 4), None), "holds no actions that can be read"),
+        (np.full((28, 4), 1e300), "must hold finite actions"),
+        (b"", "holds no actions that can be read"),
+    ],
+    ids=["text", "complex", "objects", "too large", "empty file"],
+)
+def test_arrays_that_are_no_actions_are_refused(
+    workshop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], values: Any, message: str
+) -> None:
+    path = tmp_path / "own.npy"
+    if isinstance(values, bytes):
+        path.write_bytes(values)
+    else:
+        np.save(path, values, allow_pickle=True)
+    assert generate(workshop, tmp_path / "out", "--data", "play", "--actions", str(path)) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("unified: error: ")
+    assert message in said
+
+
 def test_checkpoints_that_cannot_dream_are_refused(
     workshop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

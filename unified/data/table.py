@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
-import pyarrow.compute
 import pyarrow.parquet
 from jaxtyping import Float32, Int
 
@@ -100,7 +99,7 @@ def _vectors(path: Path, column: pyarrow.ChunkedArray, name: str, size: int) -> 
     """
     flat, is_even = column.combine_chunks(), True
     while any(is_kind(flat.type) for is_kind in _LISTS):
-        is_even &= pyarrow.compute.count_distinct(pyarrow.compute.list_value_length(flat), mode="all").as_py() <= 1
+        is_even &= len(flat.value_lengths().unique()) <= 1
         flat = flat.flatten()
     if len(flat) != len(column) * size or flat.null_count or not is_even:
         raise DataError(

@@ -447,7 +447,7 @@ def test_a_name_that_another_feature_was_given_is_not_taken_by_a_column_that_nob
         edit_column("actions", lambda _, n=number: vectors(n, 3).tolist(), number)(source)
         edit_column("action", lambda _, n=length: np.arange(n, dtype=np.float32).tolist(), number)(source)
     import_dataset(source, tmp_path / "new", frozenset(REPAIRS), rename={"actions": "action"})
-    assert open_recording(Source(str(tmp_path / "new"))).action_dim == 3
+    assert open_recording(Source(str(tmp_path / "new"))).sizes["action"] == 3
 
 
 def test_numbers_called_like_a_camera_are_not_taken_for_it(source: Path, tmp_path: Path) -> None:
