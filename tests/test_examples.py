@@ -12,7 +12,10 @@ from tests.data.strangers import write_stand_ins
 from unified.cli import COMMANDS, main
 
 # Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.
-ORDER = ("doctor", "record", "import", "check", "fit", "validate", "test", "predict", "evaluate", "generate", "gallery")
+ORDER = (
+    *("doctor", "record", "import", "check", "fit", "validate", "test", "predict"),
+    *("evaluate", "compare", "generate", "gallery"),
+)
 # Appended to the line, where the last value of an option wins: the same line, only smaller.
 SHRINK: dict[str, list[str]] = {
     "record": ["--episodes", "2"],
@@ -86,8 +89,9 @@ def type_in(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     return status, captured.out + captured.err
 
 
-def test_the_readme_shows_only_commands_that_tests_run(repository: Path) -> None:
-    blocks = snippets(repository / "README.md", "sh")
+@pytest.mark.parametrize("page", ["README.md", "docs/compare.md"])
+def test_pages_show_only_commands_that_tests_run(repository: Path, page: str) -> None:
+    blocks = snippets(repository / page, "sh")
     shown = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     shown = [line for line in shown if line.startswith("unified ")]
     run = {line for name in COMMANDS for line in example_lines(name)} | set(ROBOT)

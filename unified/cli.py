@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "test": ("unified.training.cli", "losses and metrics of a checkpoint on the test windows"),
     "predict": ("unified.training.cli", "a checkpoint's answers, as safetensors files"),
     "evaluate": ("unified.commands.evaluate", "run a policy in a suite: success with intervals, films, a report"),
+    "compare": (
+        "unified.commands.compare",
+        "a new result against an old one: what broke, what was mended",
+    ),
     "generate": ("unified.commands.generate", "imagine the film that follows a recorded frame"),
     "gallery": ("unified.commands.gallery", "a page with a film of every environment, its expert and its speed"),
     "doctor": ("unified.commands.doctor", "what this machine has and lacks, with the fix for each"),
@@ -85,8 +89,8 @@ class CommandParser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    Status: 0 done, 1 an error the message explains, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM. With `UNIFIED_DEBUG=1`
-    the traceback is shown too.
+    Status: 0 done, 1 an error the message explains (or a command's own ERROR_STATUS), 2 wrong usage, 130 Ctrl-C,
+    143 SIGTERM. With `UNIFIED_DEBUG=1` the traceback is shown too.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_closed_streams()
@@ -106,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if message is None or os.environ.get(DEBUG_VARIABLE):
             raise
         _complain(message)
-        return 1
+        return getattr(import_module(COMMANDS[arguments[0]][0]), "ERROR_STATUS", 1)
     finally:
         _drop_output_if_unwritable()
 

@@ -181,6 +181,10 @@ def test_baselines_that_environments_offer_are_policies_by_name_with_their_score
     assert 10 < len(moment) < len(film), "the last seconds before it failed"
     assert np.abs(moment[-1].astype(float) - film[-1]).mean() < 3
     assert made["env_kwargs"] == {"latency_ms": 100}
+    (conditions,) = made["environments"]
+    assert conditions["env_kwargs"] == {"cameras": ["front"], "latency_ms": 100}
+    assert (conditions["env_ids"], conditions["max_env_steps"]) == (["sims:Driving-debris-v0"], 300)
+    assert len(film) == 1 + -(-episode["length"] // episode["film_stride"])
     assert main(["evaluate", "--policy", "constant-velocty", *suite]) == 1
     assert "Did you mean 'constant-velocity'" in capsys.readouterr().err
 

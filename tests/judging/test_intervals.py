@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from unified.judging.intervals import bootstrap, clopper_pearson, mean_interval, weighted_mean_interval, wilson
+from unified.judging.intervals import (
+    bootstrap,
+    clopper_pearson,
+    mean_interval,
+    paired_difference_interval,
+    weighted_mean_interval,
+    wilson,
+)
 
 # Newcombe (1998), Statistics in Medicine 17, table I: methods 3 (score) and 5 (exact).
 PUBLISHED = [
@@ -70,3 +77,33 @@ def test_the_bootstrap_resamples_episodes_and_not_windows():
 
 def test_one_episode_has_no_interval():
     assert bootstrap(lambda t: t[:, 0], np.ones((5, 1)), np.zeros(5, np.int64)) == {"value": 5.0, "ci95": None}
+
+
+# Both, only the first, only the second, none: Bentur et al. (2009) and Cavo et al. (2012), with the intervals that
+# Fagerland, Lydersen and Laake (2013) and the tests of the R package `contingencytables` print.
+@pytest.mark.parametrize(
+    ("counts", "published"), [((1, 7, 1, 12), (-0.507, -0.026)), ((59, 16, 6, 80), (-0.1186, -0.0046))]
+)
+def test_paired_intervals_equal_published_ones(counts, published):
+    both, one, other, neither = counts
+    assert paired_difference_interval(both, one, other, neither) == pytest.approx(published, abs=5e-4)
+    low, high = paired_difference_interval(both, other, one, neither)
+    assert (-high, -low) == pytest.approx(paired_difference_interval(both, one, other, neither))
+
+
+def test_paired_intervals_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    chances = np.array([0.8, 0.1, 0.05, 0.05])
+    drawn, counts = np.unique(rng.multinomial(40, chances, size=4000), axis=0, return_counts=True)
+    limits = np.array([paired_difference_interval(*map(int, row)) for row in drawn])
+    truth = chances[2] - chances[1]
+    held = (limits[:, 0] <= truth) & (truth <= limits[:, 1])
+    assert 0.94 < counts[held].sum() / counts.sum() < 0.98
+
+
+def test_cases_that_are_all_alike_leave_a_doubt():
+    low, high = paired_difference_interval(20, 0, 0, 20)
+    assert low == -high
+    assert 0.02 < high < 0.1
+    with pytest.raises(ValueError, match="no cases"):
+        paired_difference_interval(0, 0, 0, 0)

@@ -81,24 +81,25 @@ def run_policy(
     Raises:
         UserError: see `unified.rollout.rollout.run_episodes`.
     """
-    paths: dict[int, str] = {}
+    films: dict[int, dict[str, Any]] = {}
 
     def keep(index: int, finished: Finished) -> None:
         result = finished.result
         if finished.film is not None and folder is not None:
             name = result.env_id.replace(":", "-").replace("/", "-")
             how = "success" if result.success else "failure"
-            paths[index] = f"films/{name}-{result.seed}-{how}.mp4"
-            write_mp4(folder / paths[index], finished.film, finished.fps, quality=26)
+            path = f"films/{name}-{result.seed}-{how}.mp4"
+            films[index] = {"film": path, "film_stride": finished.stride}
+            write_mp4(folder / path, finished.film, finished.fps, quality=26)
             moment = around_failure(finished)
             if moment is not None:
-                result.facts["moment"] = paths[index].removesuffix(".mp4") + "-moment.mp4"
+                result.facts["moment"] = path.removesuffix(".mp4") + "-moment.mp4"
                 write_mp4(folder / result.facts["moment"], moment, finished.fps, quality=26)
         if on_episode is not None:
             on_episode(result)
 
     results = run_episodes(episodes, policy, num_workers, envs_per_worker, max_env_steps, keep)
-    return [replace(result, film=paths.get(index)) for index, result in enumerate(results)]
+    return [replace(result, **films.get(index, {})) for index, result in enumerate(results)]
 
 
 def around_failure(finished: Finished, before_s: float = 2.5, after_s: float = 1.0) -> Pictures | None:
@@ -106,7 +107,7 @@ def around_failure(finished: Finished, before_s: float = 2.5, after_s: float = 1
     step, film, result = finished.result.facts.get("bad_step"), finished.film, finished.result
     if step is None or film is None or result.length == 0:
         return None
-    at = round(step / result.length * (len(film) - 1))
+    at = min(-(-step // finished.stride), len(film) - 1)
     return film[max(0, at - round(before_s * finished.fps)) : at + round(after_s * finished.fps) + 1]
 
 
@@ -149,6 +150,7 @@ def collect_results(
         "policy": policy,
         "seed": seed,
         "max_env_steps": suite.max_env_steps,
+        "environments": [_conditions(part) for part in suite.leaves],
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **provenance(command),
         "summary": summarise(episodes, suite.groups),
@@ -158,22 +160,30 @@ def collect_results(
     }
 
 
+def _conditions(part: Suite) -> dict[str, Any]:
+    env_ids = [task.env_id for task in part.tasks]
+    return {"env_ids": env_ids, "env_kwargs": dict(part.env_kwargs), "max_env_steps": part.max_env_steps}
+
+
 @contextmanager
-def new_evaluation(folder: Path) -> Generator[Path]:
+def new_evaluation(folder: Path, own_names: Sequence[str] = _OWN_NAMES) -> Generator[Path]:
     """A folder to evaluate into; when all is in it, it takes the place of an earlier evaluation as a whole.
+
+    Args:
+        own_names: what such a folder holds: the file that makes it one, its page, its films.
 
     Raises:
         UserError: if there is something that is no evaluation, before anything is written.
     """
     folder = folder.resolve()
-    check_replaceable(folder)
+    check_replaceable(folder, own_names)
     with atomic_path(folder, replaces_folder=True) as new:
         new.mkdir()
         yield new
-        check_replaceable(folder)  # what came there meanwhile is not removed
+        check_replaceable(folder, own_names)  # what came there meanwhile is not removed
 
 
-def check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: Path, own_names: Sequence[str] = _OWN_NAMES) -> None:
     """Refuse a place that holds anything but an evaluation: all in it would be removed.
 
     Raises:
@@ -181,19 +191,20 @@ def check_replaceable(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; give another --output.")
-    remove_leftovers(folder / "report.html")
+    results, page, films = own_names
+    remove_leftovers(folder / page)
     held = sorted(folder.iterdir()) if folder.is_dir() else []
-    strangers = [path for path in held if path.name not in _OWN_NAMES or path.is_symlink()]
-    if not strangers and (folder / "films").is_dir():
-        inside = sorted((folder / "films").iterdir())
+    strangers = [path for path in held if path.name not in own_names or path.is_symlink()]
+    if not strangers and (folder / films).is_dir():
+        inside = sorted((folder / films).iterdir())
         strangers = [path for path in inside if path.suffix not in _OWN_SUFFIXES or path.is_symlink()]
     if strangers:
         raise UserError(
             f"{strangers[0]} is no part of an evaluation, and a new one replaces the whole folder; move it, or give "
             "another --output."
         )
-    if held and not (folder / "results.json").is_file():
-        raise UserError(f"{folder} is not empty and holds no results.json; give another --output.")
+    if held and not (folder / results).is_file():
+        raise UserError(f"{folder} is not empty and holds no {results}; give another --output.")
 
 
 def body_of(suite: Suite) -> Embodiment:

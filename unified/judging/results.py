@@ -12,13 +12,15 @@ Top level:
         env_id, task (the instruction in words), seed (of the environment), success (bool), return (sum of rewards),
         length (env steps until success or the end), metrics (numbers: decisions, decision_ms = milliseconds of model
         time per decision, and what the environment reports), failure (null, "time_limit" or "terminated"),
-        film (path relative to this file) where one was made, facts (plain values) where the environment states any:
+        film (path relative to this file) where one was made, film_stride (env steps from one picture to the next; the
+        last one shows the end), facts (plain values) where the environment states any:
         which variant it was; `bad_step`, the env step at which success was lost, and what else it says of that;
         `moment`, the path of a short film around it; scores, where metrics are made of something: name -> the terms,
         weights, measured values and events (term, step, actor, what happened) of that score.
     summary: see `summarise`.
     baselines: name -> {"summary": ..., "episodes": number} of other policies on the same episodes (may be empty).
     env_kwargs: arguments of the environments that differ from the suite's (only where there are any).
+    environments: list, a part of the suite each: env_ids, env_kwargs (all of their arguments), max_env_steps.
     training: losses of the run that the checkpoint lies in, {"training" and "held-out": [[step, loss], ...]}.
     queries: what `unified.judging.open_loop` measured on held-out windows, dataset name -> scores (may be empty).
 """
@@ -51,7 +53,7 @@ class EpisodeResult:
     Attributes:
         env_return: sum of rewards until the episode ended ("return" in the file).
         length: env steps until success or the end.
-        film: path of a film, relative to results.json.
+        film: path of a film, relative to results.json; `film_stride` env steps lie between two of its pictures.
         facts: what the environment says about the episode besides numbers.
         scores: what the scores among the metrics are made of.
     """
@@ -65,6 +67,7 @@ class EpisodeResult:
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     failure: str | None = None
     film: str | None = None
+    film_stride: int | None = None
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     scores: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -80,7 +83,7 @@ class EpisodeResult:
             "metrics": self.metrics,
             "failure": self.failure,
         }
-        more = {"film": self.film, "facts": self.facts, "scores": self.scores}
+        more = {"film": self.film, "film_stride": self.film_stride, "facts": self.facts, "scores": self.scores}
         return {**values, **{name: value for name, value in more.items() if value}}
 
 
@@ -224,8 +227,13 @@ def _proportion(successes: Sequence[bool], interval: Any) -> dict[str, Any]:
     return {"success_rate": rate, "success_ci95": list(interval(count, total)), "successes": count, "episodes": total}
 
 
+def measured(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What was measured of the episode, without what the policy cost."""
+    return {name: value for name, value in metrics.items() if name not in _OF_THE_POLICY}
+
+
 def _metrics(episodes: Sequence[EpisodeResult]) -> dict[str, Any]:
-    names = dict.fromkeys(name for episode in episodes for name in episode.metrics if name not in _OF_THE_POLICY)
+    names = dict.fromkeys(name for episode in episodes for name in measured(episode.metrics))
     rows: dict[str, Any] = {}
     for name in names:
         values = [episode.metrics[name] for episode in episodes if name in episode.metrics]

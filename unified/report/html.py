@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from unified.report.tables import mean_text, task_name
+from unified.report.tables import mean_change, mean_text, points, task_name
 
 DASH = "\N{EN DASH}"
 MEDIA_TYPES = {".mp4": "video/mp4", ".webp": "image/webp", ".png": "image/png", ".jpg": "image/jpeg"}
@@ -26,11 +26,13 @@ def _templates() -> Environment:
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters |= {
+        "change": mean_change,
         "data_uri": data_uri,
         "fact": lambda value: "-" if value is None else f"{value:g}" if isinstance(value, float) else value,
         "interval": _interval,
         "mean": mean_text,
         "percent": _percent,
+        "points": points,
         "task": task_name,
         "width": lambda share: f"{100 * min(1.0, max(0.0, share)):.1f}%",
     }

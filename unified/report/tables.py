@@ -76,6 +76,19 @@ def mean_text(row: Mapping[str, Any] | None) -> str:
     return f"{row['mean']:.3g} [{row['ci95'][0]:.3g}, {row['ci95'][1]:.3g}]"
 
 
+def mean_change(row: Mapping[str, Any]) -> str:
+    """The difference of two means with its interval."""
+    if row["difference_ci95"] is None:
+        return f"{row['difference']:+.3g}"
+    low, high = row["difference_ci95"]
+    return f"{row['difference']:+.3g} [{low:+.3g} to {high:+.3g}]"
+
+
+def points(share: float) -> str:
+    """A difference of shares in percentage points."""
+    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
 def task_name(env_id: str) -> str:
     """What tables and captions call an environment: without the name of our own module."""
     return env_id.removeprefix("sims:")

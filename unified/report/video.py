@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from unified.atomic import atomic_path
@@ -86,6 +86,31 @@ def read_video(path: Path | str) -> Film:
     with av.open(str(path)) as container:
         frames += [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.stack(frames)
+
+
+def read_fps(path: Path | str) -> float:
+    """Pictures per second of a film."""
+    rates: list[float] = []
+    with av.open(str(path)) as container:
+        rates.append(float(container.streams.video[0].average_rate or 1))
+    return rates[0]
+
+
+def first_difference(one: Film, other: Film, levels: float = 4.0) -> int | None:
+    """The first picture in which two films look different; None if the shorter one is the other's beginning.
+
+    Each eighth of height and width is averaged to one grey value, and `levels` of 255 is what they may differ by.
+    Compression alone makes up to 3 of it, as measured on films that were encoded with other continuations.
+    """
+    one_coarse, other_coarse = (np.stack([_coarse(picture) for picture in film]) for film in (one, other))
+    length = min(len(one), len(other))
+    differs = np.abs(one_coarse[:length] - other_coarse[:length]).max(axis=(1, 2)) > levels
+    return int(differs.argmax()) if differs.any() else None
+
+
+def _coarse(picture: Frame) -> Float[np.ndarray, " 8 8"]:
+    grey = Image.fromarray(picture).convert("F")
+    return np.asarray(grey.resize((8, 8), Image.Resampling.BOX))
 
 
 def enlarge(film: Film, size: int) -> Film:

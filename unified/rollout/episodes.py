@@ -180,7 +180,7 @@ class Finished:
     """Episode `index` is over.
 
     Attributes:
-        film: its pictures, if they were asked for; `fps` plays them in real time.
+        film: its pictures, if they were asked for; `fps` plays them in real time, `stride` env steps lie between two.
         recorded: its steps, if they were asked for.
     """
 
@@ -188,4 +188,5 @@ class Finished:
     result: EpisodeResult
     film: UInt8[np.ndarray, " frame height width 3"] | None = None
     fps: float = 0.0
+    stride: int = 1
     recorded: Recorded | None = None

@@ -175,8 +175,8 @@ class Stage:
         recorded = self._recorder.result() if self._recorder is not None else None
         if self._episode.film is None:
             return Finished(self._index, result, recorded=recorded)
-        fps = 1 / (self.env.control_dt * self._episode.film.stride(self.env.control_dt))
-        return Finished(self._index, result, np.stack(self._film), fps, recorded)
+        stride = self._episode.film.stride(self.env.control_dt)
+        return Finished(self._index, result, np.stack(self._film), 1 / (self.env.control_dt * stride), stride, recorded)
 
     def close(self) -> None:
         """Give the memory and graphics contexts of all environments back."""
