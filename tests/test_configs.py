@@ -10,6 +10,7 @@ import yaml
 
 from tests.data.recordings import record
 from tests.decoders.test_codec import make_pretrained
+from unified.judging.study.file import load_study
 from unified.model.network.backbone import UViT
 from unified.training.cli import main
 
@@ -17,6 +18,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 OVERLAYS = ("policy_only", "driving_trajectory", "pretrained_codec")
 RUNS = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem not in OVERLAYS)
 SIZES = sorted((CONFIGS / "sizes").glob("*.yaml"))
+STUDIES = sorted((CONFIGS / "studies").glob("*.yaml"))
 # A step of a network this small says as much about a config, and takes no time.
 SMALL = ["--model.network.dim", "32", "--model.network.depth", "3", "--model.network.num_heads", "2"]
 
@@ -40,6 +42,12 @@ def test_every_config_trains_a_step(path: Path, tmp_path: Path, recording: str) 
     small = SMALL if "network" in path.read_text() else []
     assert run(["-c", str(path), *small], tmp_path, recording) == 0
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_arm_of_every_study_trains_a_step(path: Path, tmp_path: Path, recording: str) -> None:
+    for arm in {each.arm: each for each in load_study(str(path)).runs}.values():
+        assert run([*arm.words()[1:], *SMALL], tmp_path, recording) == 0, arm.name
 
 
 def test_the_policy_only_overlay_leaves_the_video_stream_out(tmp_path: Path, recording: str) -> None:
@@ -80,7 +88,7 @@ def test_a_size_has_the_parameters_it_claims(path: Path) -> None:
     assert count == pytest.approx(float(claimed[1]) * {"M": 1e6, "B": 1e9}[claimed[2]], rel=0.15)
 
 
-@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*RUNS, *STUDIES], ids=lambda path: path.stem)
 def test_every_config_says_how_it_is_run_and_what_to_expect(path: Path) -> None:
-    header = path.read_text().split("seed_everything")[0]
+    header = re.split(r"(?m)^\w", path.read_text())[0]
     assert all(f"#   {word}" in header for word in ("command", "hardware", "duration", "expect"))

@@ -10,11 +10,12 @@ import pytest
 
 from tests.data.strangers import write_stand_ins
 from unified.cli import COMMANDS, main
+from unified.judging.study.file import load_study
 
 # Later commands use what earlier ones made. `demo` is its own test: it is the longest of all.
 ORDER = (
     *("doctor", "record", "import", "check", "fit", "validate", "test", "predict"),
-    *("evaluate", "compare", "generate", "gallery"),
+    *("evaluate", "compare", "generate", "gallery", "study"),
 )
 # Appended to the line, where the last value of an option wins: the same line, only smaller.
 SHRINK: dict[str, list[str]] = {
@@ -89,7 +90,7 @@ def type_in(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     return status, captured.out + captured.err
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/compare.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/compare.md", "docs/studies.md"])
 def test_pages_show_only_commands_that_tests_run(repository: Path, page: str) -> None:
     blocks = snippets(repository / page, "sh")
     shown = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
@@ -97,3 +98,11 @@ def test_pages_show_only_commands_that_tests_run(repository: Path, page: str) ->
     run = {line for name in COMMANDS for line in example_lines(name)} | set(ROBOT)
     assert shown
     assert not set(shown) - run
+
+
+def test_the_study_that_a_page_shows_can_be_run(repository: Path, tmp_path: Path) -> None:
+    study, corrections = snippets(repository / "docs" / "studies.md", "yaml")
+    (tmp_path / "own.yaml").write_text(f"{study}{corrections}")
+    runs = load_study(str(tmp_path / "own.yaml")).runs
+    assert [run.budget for run in runs if run.seed == 0] == [5, 10, 5, 10]
+    assert runs[0].rounds == [0, 10, 10, 10]

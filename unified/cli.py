@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "unified.commands.compare",
         "a new result against an old one: what broke, what was mended",
     ),
+    "study": ("unified.commands.study", "compare recipes that a file describes: recordings, arms, seeds, budgets"),
     "generate": ("unified.commands.generate", "imagine the film that follows a recorded frame"),
     "gallery": ("unified.commands.gallery", "a page with a film of every environment, its expert and its speed"),
     "doctor": ("unified.commands.doctor", "what this machine has and lacks, with the fix for each"),

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from unified.judging.intervals import (
     clopper_pearson,
     mean_interval,
     paired_difference_interval,
+    repeated_interval,
     weighted_mean_interval,
     wilson,
 )
@@ -107,3 +110,13 @@ def test_cases_that_are_all_alike_leave_a_doubt():
     assert 0.02 < high < 0.1
     with pytest.raises(ValueError, match="no cases"):
         paired_difference_interval(0, 0, 0, 0)
+
+
+def test_trainings_that_differ_by_more_than_chance_widen_the_interval():
+    assert repeated_interval([(7, 20)]) == wilson(7, 20)
+    assert repeated_interval([(7, 20), (7, 20), (7, 20)]) == wilson(21, 60)
+    low, high = repeated_interval([(50, 100), (60, 100), (70, 100)])
+    half = 4.302653 * 0.1 / math.sqrt(3)  # Student's t of two degrees of freedom; the rates' deviation is 0.1
+    assert (low, high) == pytest.approx((0.6 - half, 0.6 + half))
+    assert repeated_interval([(0, 10), (10, 10)]) == (0.0, 1.0)
+    assert repeated_interval([(0, 10), (0, 10)]) == wilson(0, 20)

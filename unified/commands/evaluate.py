@@ -190,10 +190,12 @@ def _baselines(args: argparse.Namespace, suite: Suite) -> list[str]:
 
 
 def _load(args: argparse.Namespace) -> "UnifiedModel":
+    import torch
+
     from unified.rollout.policies import load_on_device
 
-    workers = args.workers if args.suite else 0
-    return load_on_device(args.policy, args.device, max(1, (os.cpu_count() or 1) - workers))
+    free = (os.cpu_count() or 1) - (args.workers if args.suite else 0)
+    return load_on_device(args.policy, args.device, max(1, min(free, torch.get_num_threads())))
 
 
 def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) -> Any:

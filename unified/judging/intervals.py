@@ -53,6 +53,27 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     return _proportion(successes, trials, confidence, "exact")
 
 
+def repeated_interval(runs: Sequence[tuple[int, int]], confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a success rate over several trainings, each (successes, trials).
+
+    Wilson's over all trials takes the trainings for equally good. Where their rates differ by more than chance, the
+    t interval of their mean is wider; each limit is the wider one's.
+
+    Raises:
+        ValueError: if the counts are impossible.
+    """
+    from scipy.stats import t
+
+    low, high = wilson(sum(successes for successes, _ in runs), sum(trials for _, trials in runs), confidence)
+    if len(runs) > 1:
+        rates = [successes / trials for successes, trials in runs]
+        mean = math.fsum(rates) / len(rates)
+        spread = math.sqrt(math.fsum((rate - mean) ** 2 for rate in rates) / (len(rates) - 1) / len(rates))
+        half = spread * float(t.ppf(0.5 + confidence / 2, len(rates) - 1))
+        low, high = max(0.0, min(low, mean - half)), min(1.0, max(high, mean + half))
+    return low, high
+
+
 def weighted_mean_interval(
     rates: Sequence[float], intervals: Sequence[tuple[float, float]], weights: Sequence[float]
 ) -> tuple[float, float]:

@@ -87,6 +87,11 @@ class EpisodeResult:
         return {**values, **{name: value for name, value in more.items() if value}}
 
 
+def results_of(episode: Mapping[str, Any]) -> EpisodeResult:
+    """An episode as it stands in a file, read again."""
+    return EpisodeResult(env_return=episode["return"], **{key: episode[key] for key in episode if key != "return"})
+
+
 def summarise(
     episodes: Sequence[EpisodeResult], groups: Mapping[str, str] | None = None, method: str = "wilson"
 ) -> dict[str, Any]:

@@ -96,3 +96,19 @@ def _weigh(node: yaml.Node, known: dict[int, int]) -> int:
         items = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in pairs for part in pair]
         known[id(node)] = 1 + sum(_weigh(item, known) for item in items)
     return known[id(node)]
+
+
+def differences(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Values that differ between two nested mappings, as dotted key to (stored, given)."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in [*stored, *(key for key in given if key not in stored)]:
+        left, right = stored.get(key), given.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            found |= differences(left, right, f"{prefix}{key}.")
+        elif _plain(left) != _plain(right):
+            found[f"{prefix}{key}"] = (left, right)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unified.atomic import atomic_path
 from unified.errors import UserError
+from unified.model.plain import differences
 from unified.model.stored.checkpoint import check_archive
 
 FOLDER = "checkpoints"
@@ -121,18 +122,6 @@ def newest_checkpoint(run_dir: Path) -> Path:
     raise UserError(f"--ckpt_path last: no checkpoint in {run_dir / FOLDER}.{reasons}")
 
 
-def differences(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Values that differ between two nested mappings, as dotted key to (stored, given)."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for key in [*stored, *(key for key in given if key not in stored)]:
-        left, right = stored.get(key), given.get(key)
-        if isinstance(left, Mapping) and isinstance(right, Mapping):
-            found |= differences(left, right, f"{prefix}{key}.")
-        elif _plain(left) != _plain(right):
-            found[f"{prefix}{key}"] = (left, right)
-    return found
-
-
 def check_same_architecture(
     path: Path | str, stored: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
@@ -158,7 +147,3 @@ def check_same_architecture(
         )
     ours, theirs = ({k: v for k, v in options.items() if k not in ARCHITECTURE_KEYS} for options in (given, stored))
     return differences(theirs, ours)
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -119,7 +119,9 @@ def find_config(name: str) -> Path:
         if candidate.is_file():
             return candidate
     known = [
-        str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml") if "suites" not in path.parts
+        str(path.relative_to(folder).with_suffix(""))
+        for path in folder.rglob("*.yaml")
+        if not {"suites", "studies"} & {*path.parts}
     ]
     raise UsageError(str(unknown_name("config file", name, known)))
 

@@ -150,9 +150,9 @@ def _body(about: dict[str, Any]) -> str:
 def _demos(file: Any, data: Any, filter_key: str | None, findings: Findings) -> list[int]:
     """Numbers of the demonstrations, in order."""
     found = {int(match[1]) for match in (re.fullmatch(r"demo_(\d+)", name) for name in data) if match}
-    mask = file.get("mask")
-    keys = [] if mask is None else sorted(mask)
-    if mask is None:
+    mask: Any = file.get("mask") or {}
+    keys = sorted(mask)
+    if not keys:
         findings.notes.append("there is no mask: which demonstrations were meant for validation cannot be told")
     if filter_key is None:
         return sorted(found)
