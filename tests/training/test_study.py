@@ -62,7 +62,7 @@ def write(tmp_path: Path, write_config: Callable[..., Path], monkeypatch: pytest
         ({"seeds": ["one"]}, r"study.yaml: 'seeds\[0\]': expected int, got str"),
         ({"seeds": []}, "expected list of length >= 1"),
         ({"steps": [0]}, "expected int >= 1"),
-        ({"cpu_minutes": [1]}, "arms.joint needs configs, evaluate, and a budget"),
+        ({"cpu_minutes": [1]}, "arms.joint: An arm needs configs, evaluate, and one budget"),
         ({"configs": ["rnu.yaml"]}, "Unknown config file 'rnu.yaml'"),
         ({"arms": {"shown": None}}, "'shown' cannot be a name"),
         ({"arms": {"../joint": None}}, "'../joint' cannot be a name"),
@@ -74,7 +74,7 @@ def write(tmp_path: Path, write_config: Callable[..., Path], monkeypatch: pytest
         ({"evaluate": {"test": {"suite": "metaworld-dem"}}}, "Did you mean 'metaworld-demo'"),
         ({"evaluate": {"test": {"suite": "suite.yaml", "policy": "expert"}}}, "Unknown option 'policy'"),
         ({"start": "runs/none"}, "no checkpoint or run runs/none"),
-        ({"corrections": {"suite": "suite.yaml"}}, "episodes, a list such as"),
+        ({"corrections": {"suite": "suite.yaml"}}, "corrections: episodes must name a number for each round"),
         ({"corrections": {"suite": "suite.yaml", "episodes": [1], "share": 0.3}}, "Unknown option 'share'"),
     ],
 )  # fmt: skip
