@@ -17,7 +17,7 @@ from unified.errors import UserError
 h5py = pytest.importorskip("h5py")
 LENGTHS = (7, 5, 6)
 ENV_ARGS = {"env_name": "Lift", "type": 1, "env_kwargs": {"robots": ["Panda"], "control_freq": 20}}
-TASK = {"task": "lift the cube"}
+TASK: dict[str, Any] = {"task": "lift the cube"}
 
 
 def demo(number: int) -> dict[str, Any]:
