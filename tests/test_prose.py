@@ -94,7 +94,7 @@ def _fault_of_unified(words: list[str]) -> str | None:
 def _fault_of_install(command: str) -> str | None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = re.findall(r"\[([a-zA-Z,]+)\]", command)
+    wanted = re.findall(r"\[([\w,]+)\]", command)
     missing = [name for group in wanted for name in group.split(",") if name != "NAME" and name not in extras]
     if missing:
         return f"no extra {missing[0]}"

@@ -313,10 +313,11 @@ def test_columns_that_nobody_needs_stop_nothing(source: Path, tmp_path: Path) ->
 
 
 def test_what_training_would_refuse_is_not_written(source: Path, tmp_path: Path) -> None:
-    edit_feature("action", dtype="bool")(source)
-    for number, length in enumerate(LENGTHS):
-        edit_column("action", lambda _, n=length: [[True, False, True]] * n, number)(source)
-    with pytest.raises(UserError, match="Training would refuse the result: .*new: 'action' must be one vector"):
+    features = json.loads((source / "meta/info.json").read_text())["features"]
+    edit_info(features={**features, "expert_action": {"dtype": "float32", "shape": [2], "names": None}})(source)
+    for number in range(len(LENGTHS)):
+        edit_column("expert_action", lambda _, n=number: vectors(n, 2).tolist(), number)(source)
+    with pytest.raises(UserError, match="Training would refuse the result: .*new: expert_action and action must have"):
         import_dataset(source, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
