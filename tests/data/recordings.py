@@ -26,11 +26,15 @@ def record(
     proprio_dim: int = 2,
     fps: int = 10,
     has_expert: bool = False,
+    columns: Mapping[str, int] = {},
     provenance: Mapping[str, Any] | None = None,
     robot: str = "toy",
     seed: int = 0,
 ) -> list[dict[str, np.ndarray]]:
-    """Write a data set; the second half of every episode has another task. Returns what was written."""
+    """Write a data set; the second half of every episode has another task; `columns` are around 40.
+
+    Returns what was written.
+    """
     rng = np.random.default_rng(seed)
     features: dict[str, Any] = {
         f"observation.images.{camera}": {
@@ -43,12 +47,15 @@ def record(
     sizes = {"observation.state": proprio_dim, "action": action_dim} | (
         {"expert_action": action_dim} if has_expert else {}
     )
-    features |= {name: {"dtype": "float32", "shape": (dim,), "names": None} for name, dim in sizes.items()}
+    features |= {
+        name: {"dtype": "float32", "shape": (dim,), "names": None} for name, dim in {**sizes, **columns}.items()
+    }
     writer = EpisodeWriter.create(root, fps, features, robot, provenance)
     episodes = []
     for number, length in enumerate(lengths):
         frames = {f"observation.images.{camera}": _film(rng, length, size) for camera in cameras}
         frames |= {name: rng.normal(size=(length, dim)).astype(np.float32) for name, dim in sizes.items()}
+        frames |= {name: rng.normal(40, size=(length, dim)).astype(np.float32) for name, dim in columns.items()}
         writer.save_episode(frames, [f"task {number % 2}" if t < length // 2 else "then rest" for t in range(length)])
         episodes.append(frames)
     writer.finish()
