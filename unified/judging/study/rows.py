@@ -62,7 +62,7 @@ def _row(folder: Path, key: str, members: Sequence[tuple[Run, int, dict[str, Any
     own_episodes = list(accumulate(run.rounds))[number]
     x = run.options.get("x", own_episodes if has_rounds else run.budget)
     return Row(
-        run.arm, f"{run.budget:g} {run.unit}", number, key, run.options.get("curve", run.arm), x,
+        run.arm, f"{run.budget:g} {run.unit}", number, key, run.options.get("curve", run.arm), float(x),
         [each.seed for each, _, _ in members], [wins / total for wins, total in counts],
         successes, episodes, successes / episodes, repeated_interval(counts),
     )  # fmt: skip
