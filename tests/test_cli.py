@@ -162,7 +162,7 @@ def test_every_command_shows_examples_that_its_parser_accepts(name: str) -> None
     assert lines[0].strip() in build_parser(name).format_help()
 
 
-@pytest.mark.parametrize("name", [name for name in OWN_COMMANDS if name not in ("doctor", "check", "compare")])
+@pytest.mark.parametrize("name", [name for name in OWN_COMMANDS if name not in ("doctor", "check", "compare", "study")])
 def test_every_command_that_draws_numbers_takes_a_seed(name: str) -> None:
     assert "--seed" in build_parser(name).format_help()
 
