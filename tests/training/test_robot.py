@@ -33,7 +33,8 @@ def test_real_robot_data_is_imported_trained_on_and_judged(
     assert run(JUDGE, "--windows", "32", "--output", "runs/verdict") == 0
     scores = json.loads(Path("runs/verdict/results.json").read_text())["queries"]["franka"]
     actions = {name: row["mse"] for name, row in scores["action"]["arms"].items()}
-    assert set(actions) == {"mean_predictor", "hold_action", "hold_state", "policy", "inverse_dynamics", "joint"}
+    free = {"mean_predictor", "hold_action", "hold_state", "linear_proprio"}
+    assert set(actions) == free | {"policy", "inverse_dynamics", "inverse_by_sight", "joint"}
     assert actions["hold_state"] < actions["mean_predictor"], "these actions are positions"
     assert {"true_actions", "copy_last"} <= set(scores["film"]["arms"])
     assert "Closed-loop" not in Path("runs/verdict/report.html").read_text()
