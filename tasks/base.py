@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from tasks.mixing import interleave, mixes_of
 from unified.errors import UserError, check_numbers, unknown_name
 from unified.model.batch import Batch
 from unified.model.config import ModelConfig
-from unified.model.model import UnifiedModel
+from unified.model.model import UnifiedModel, seed_of
 from unified.model.queries import Query
 from unified.model.spec import DataSpec
 from unified.model.stored.history import History
@@ -81,6 +80,7 @@ class GenerativeTask(pl.LightningModule):
         self._check_moments()
         mixes = mixes_of(self.queries.values())
         self.mixes, self._shares = [*mixes], [*mixes.values()]
+        self._pattern = torch.zeros(0, dtype=torch.long)
         self.row_losses: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
         widest = self.model.spec.action_dim
         if any(not 0 <= index < widest for index in self.mirror_actions):
@@ -153,7 +153,7 @@ class GenerativeTask(pl.LightningModule):
             is_mirrored = torch.rand(num_rows, generator=self._generator(MIRROR_SEED, *step), device=self.device) < 0.5
             batch = mirror(batch, is_mirrored[rows.to(self.device)], self.mirror_actions)
         draws = self.model.draw([(*step, row) for row in rows.tolist()])
-        asked = interleave(self._shares, num_rows)[rows]
+        asked = self._mix_of_rows(num_rows)[rows]
         errors = self.model.loss(batch, self.mixes, asked, draws)
         self.row_losses = {
             (query.name, stream): self._rows_of(query, asked, errors[stream])
@@ -162,6 +162,12 @@ class GenerativeTask(pl.LightningModule):
         }
         self._log_losses(errors)
         return self._total(errors)
+
+    def _mix_of_rows(self, num_rows: int) -> Tensor:
+        """Which mix each row of a global batch is asked; the same in every step."""
+        if len(self._pattern) != num_rows:
+            self._pattern = interleave(self._shares, num_rows)
+        return self._pattern
 
     def _total(self, errors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         """The weighted sum of all streams; padding and what is not asked count as no error, on all ranks alike."""
@@ -181,7 +187,7 @@ class GenerativeTask(pl.LightningModule):
         draws, asked = self.model.draw(keys), torch.zeros(len(batch), dtype=torch.long)
         values: dict[str, Tensor] = {}
         total = torch.zeros((), device=self.device)
-        now = max(batch.num_moments - 2, 0)
+        now = _validated_moment(batch)
         for name, query in self.queries.items():
             for stream, (error, is_known) in self.model.loss(batch, [(query,)], asked, draws).items():
                 loss = error.sum() / is_known.sum().clamp_min(1)
@@ -199,7 +205,7 @@ class GenerativeTask(pl.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, dict[str, Tensor]]:
         """The answer to every query of this task, in data units."""
-        generator, now = self._generator(self.seed, VALIDATION_SEED, batch_idx), max(batch.num_moments - 2, 0)
+        generator, now = self._generator(self.seed, VALIDATION_SEED, batch_idx), _validated_moment(batch)
         return {name: self.model.sample(batch, query, now, generator=generator) for name, query in self.queries.items()}
 
     def configure_optimizers(self) -> Any:
@@ -208,8 +214,7 @@ class GenerativeTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _generator(self, *key: int) -> torch.Generator:
-        mixed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)
-        return torch.Generator(self.device).manual_seed(int(mixed))
+        return torch.Generator(self.device).manual_seed(seed_of(key))
 
     def _log_losses(self, errors: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         if (self.global_step + 1) % max(self.trainer.log_every_n_steps, 1):  # pyright: ignore[reportAttributeAccessIssue]
@@ -218,3 +223,8 @@ class GenerativeTask(pl.LightningModule):
         for stream, (error, is_known) in errors.items():
             values[f"train/loss_{stream}"] = error.detach().sum() / is_known.sum().clamp_min(1)
         self.log_dict(values, prog_bar=False)
+
+
+def _validated_moment(batch: Batch) -> int:
+    """The last moment of a window from which the step to the next is known; the only one, if there is but one."""
+    return max(batch.num_moments - 2, 0)

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from unified.data.heldout import HeldOutWindows, open_dataset
 from unified.judging.questions import film_queries
-from unified.judging.scores import dream
 from unified.model.model import UnifiedModel
 from unified.model.spec import ACTION
+from unified.rollout.dreams.dream import dream_film
 
 STEERING = 0
 LAGS = range(0, 9)
@@ -77,7 +77,7 @@ def films(model: UnifiedModel, windows: HeldOutWindows, turn: float) -> list[np.
             commands = batch.between[ACTION][:, windows.known - 1 :].clone()
             if steering is not None:
                 commands[..., STEERING] = steering
-            answers.append(dream(model, start, commands, query))
+            answers.append(dream_film(model, start, commands, query))
         for part, film in zip(parts, answers, strict=True):
             part.append(torch.cat([start.images[:, -1:], film], dim=1)[:, :, 0].mean(dim=2))
     return [torch.cat(part).numpy() for part in parts]

@@ -197,7 +197,7 @@ def test_a_study_killed_five_times_trains_nothing_twice(
         study = unified("study", "study.yaml")
         while not sign():
             assert study.poll() is None, f"{number}: {study.communicate()}"
-            time.sleep(0.02)
+            time.sleep(0.02)  # another process writes what is waited for
         study.send_signal(signal.SIGTERM if number == 2 else signal.SIGKILL)
         study.communicate()
     begun = (trained / "command.txt").read_text()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unified.report.strips import DreamPictures
     from unified.rollout.dreams.dream import Dream
     from unified.rollout.dreams.starts import Start
+    from unified.rollout.dreams.told import Commander
 
 HELP = "Dream on from a recording, an environment or a picture: a film beside the truth, and its numbers as JSON."
 EXAMPLES = """
@@ -86,11 +87,12 @@ def run(args: argparse.Namespace) -> int:
     model.history.check_learned(args.query)
     start = _start(args, model)
     try:
-        pictures, seconds = _dream(args, model, start)
+        dream, tell = _begin(args, model, start)
+        pictures, seconds = _roll(args, dream, start, tell)
     finally:
         if start.reality is not None:
             start.reality.close()
-    _write(args, model, start, pictures, seconds)
+    _write(args, dream, start, pictures, seconds)
     return 0
 
 
@@ -151,8 +153,8 @@ def _numbers(text: str) -> list[float]:
         raise UserError(f"--start-proprio must be numbers with commas between, got {text!r}.") from error
 
 
-def _dream(args: argparse.Namespace, model: "UnifiedModel", start: "Start") -> "tuple[DreamPictures, float]":
-    """What was dreamt, and the seconds that it took."""
+def _begin(args: argparse.Namespace, model: "UnifiedModel", start: "Start") -> "tuple[Dream, Commander | None]":
+    """The dream at its start, and who tells it what to do."""
     from unified.rollout.dreams.dream import Dream
     from unified.rollout.dreams.starts import Recorded
     from unified.rollout.dreams.told import PLAN, commander
@@ -170,8 +172,7 @@ def _dream(args: argparse.Namespace, model: "UnifiedModel", start: "Start") -> "
         env_ids = () if args.env is None else (args.env,)
         tell = commander(args.actions, start, model.spec, args.steps, args.seed, env_ids)
     options = {"window": args.window, "anchor": args.anchor, "num_steps": args.num_steps, "seed": args.seed}
-    dream = Dream(model, start.batch, **options)
-    return _roll(args, dream, start, tell)
+    return Dream(model, start.batch, **options), tell
 
 
 def _check_memory(steps: int, start: "Start", model: "UnifiedModel") -> None:
@@ -185,7 +186,10 @@ def _check_memory(steps: int, start: "Start", model: "UnifiedModel") -> None:
         )
 
 
-def _roll(args: argparse.Namespace, dream: "Dream", start: "Start", tell: Any) -> "tuple[DreamPictures, float]":
+def _roll(
+    args: argparse.Namespace, dream: "Dream", start: "Start", tell: "Commander | None"
+) -> "tuple[DreamPictures, float]":
+    """What was dreamt, and the seconds that it took."""
     import numpy as np
 
     from unified.model.spec import ACTION, PROPRIO
@@ -218,18 +222,15 @@ def _roll(args: argparse.Namespace, dream: "Dream", start: "Start", tell: Any) -
     return DreamPictures(np.stack(imagined), np.stack(truth), start.body.cameras, names), seconds
 
 
-def _write(
-    args: argparse.Namespace, model: "UnifiedModel", start: "Start", pictures: "DreamPictures", seconds: float
-) -> None:
-    from unified.atomic import atomic_path, write_text
-    from unified.report.video import encode_png, write_mp4
+def _write(args: argparse.Namespace, dream: "Dream", start: "Start", pictures: "DreamPictures", seconds: float) -> None:
+    from unified.atomic import write_text
+    from unified.report.video import write_mp4, write_png
 
     folder = args.output or Path("runs") / f"generate-{args.query}-{_place(args)}"
-    numbers = _numbers_of(args, model, start, pictures, seconds)
+    numbers = _numbers_of(args, dream, start, pictures, seconds)
     (folder / "generate.json").unlink(missing_ok=True)  # it would speak of another film
     write_mp4(folder / "film.mp4", pictures.film(args.size), max(2.0, numbers["fps"]), quality=18)
-    with atomic_path(folder / "strip.png") as temporary:
-        temporary.write_bytes(encode_png(pictures.strip(start.stride)))
+    write_png(folder / "strip.png", pictures.strip(start.stride))
     write_text(folder / "generate.json", json.dumps(numbers, indent=1) + "\n")
     sys.stdout.write(f"{args.steps} moments, {args.steps / seconds:.0f} a second\n")
     if numbers["psnr"] is not None:
@@ -246,22 +247,22 @@ def _place(args: argparse.Namespace) -> str:
 
 
 def _numbers_of(
-    args: argparse.Namespace, model: "UnifiedModel", start: "Start", pictures: "DreamPictures", seconds: float
+    args: argparse.Namespace, dream: "Dream", start: "Start", pictures: "DreamPictures", seconds: float
 ) -> dict[str, Any]:
     from unified.judging.results import provenance
 
-    holds = "proprio" not in model.decoders
+    imagined = "held" if dream.is_proprio_held else IMAGINED
     return {
         **{name: getattr(args, name) for name in ("checkpoint", "query", "actions", "steps", "num_steps", "seed")},
         **start.about,
         "task": start.batch.task[0],
         "known_moments": start.batch.num_moments,
-        "window": args.window or model.spec.num_moments - 1 - args.anchor,
-        "anchor": args.anchor,
+        "window": dream.window,
+        "anchor": dream.anchor,
         "frame_stride": start.stride,
         "fps": 1 / (start.stride * start.body.control_dt),
         "cameras": list(pictures.cameras),
-        "proprio": RECORDED if args.proprio == RECORDED else "held" if holds else IMAGINED,
+        "proprio": RECORDED if args.proprio == RECORDED else imagined,
         "truth": pictures.names[0] if len(pictures.truth) > 1 else None,
         **pictures.psnr(),
         "moments_a_second": args.steps / seconds,

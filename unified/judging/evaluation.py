@@ -15,7 +15,7 @@ from unified.atomic import atomic_path, remove_leftovers
 from unified.errors import UserError
 from unified.judging.results import SCHEMA_VERSION, EpisodeResult, provenance, summarise
 from unified.model.spec import Embodiment
-from unified.report.video import write_mp4
+from unified.report.video import file_name, write_mp4
 from unified.rollout.environments import make_env
 from unified.rollout.episodes import Episode, FilmRequest, Finished, describe_body
 from unified.rollout.rollout import Policy, run_episodes
@@ -86,7 +86,7 @@ def run_policy(
     def keep(index: int, finished: Finished) -> None:
         result = finished.result
         if finished.film is not None and folder is not None:
-            name = result.env_id.replace(":", "-").replace("/", "-")
+            name = file_name(result.env_id)
             how = "success" if result.success else "failure"
             path = f"films/{name}-{result.seed}-{how}.mp4"
             films[index] = {"film": path, "film_stride": finished.stride}

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unified.atomic import atomic_path
 from unified.data.heldout import HeldOutWindows, open_dataset
 from unified.judging.actions import action_scores
 from unified.judging.evaluation import episodes_of
@@ -13,7 +12,7 @@ from unified.judging.questions import action_queries, film_queries, judged_queri
 from unified.judging.scores import STEPS_AHEAD, film_scores
 from unified.model.model import UnifiedModel
 from unified.report.strips import plan_film, strip
-from unified.report.video import encode_png, write_mp4
+from unified.report.video import file_name, write_mp4, write_png
 from unified.rollout.episodes import Episode
 from unified.rollout.policies import PlanPolicy
 from unified.rollout.rollout import run_episodes
@@ -92,8 +91,7 @@ def judge_queries(
     if films:
         scores["film"] = film_scores(model, windows, num_steps, seed)
         scores["strip"] = f"films/windows-{recording.root.strip('/').replace('/', '-')}.png"
-        with atomic_path(folder / scores["strip"]) as temporary:
-            temporary.write_bytes(encode_png(strip(model, windows, seed=seed)))
+        write_png(folder / scores["strip"], strip(model, windows, seed=seed))
     return scores
 
 
@@ -129,7 +127,7 @@ def make_plans(
         if not pictures:
             continue
         film, numbers = plan_film(pictures)
-        name = f"films/plan-{episode.env_id.replace(':', '-').replace('/', '-')}-{episode.seed}.mp4"
+        name = f"films/plan-{file_name(episode.env_id)}-{episode.seed}.mp4"
         steps = policy.needs.n_action_steps
         write_mp4(folder / name, film, fps=max(2.0, 0.5 / (steps * policy.body.control_dt)))
         plans.append(

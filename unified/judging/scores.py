@@ -21,9 +21,8 @@ from unified.judging.intervals import bootstrap
 from unified.judging.questions import film_queries
 from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
-from unified.model.queries import Query
 from unified.model.spec import ACTION, PROPRIO
-from unified.rollout.dreams.dream import Dream
+from unified.rollout.dreams.dream import dream_film
 
 MOVING_THRESHOLD = 0.05
 """A pixel moves if a colour changes by more than this share of the whole range between the present and the frame."""
@@ -115,37 +114,15 @@ def imagine(
     options = {"num_steps": num_steps, "seed": seed, "keys": keys}
     queries = film_queries(model)
     names = {"world_model": "true_actions", "video": "no_actions"}
-    films = {names.get(name, name): dream(model, start, told, query, **options) for name, query in queries.items()}
+    films = {names.get(name, name): dream_film(model, start, told, query, **options) for name, query in queries.items()}
     if "world_model" in queries:
-        films["shuffled_actions"] = dream(model, start, lent, queries["world_model"], **options)
+        films["shuffled_actions"] = dream_film(model, start, lent, queries["world_model"], **options)
     return {**films, "copy_last": batch.images[:, known - 1 : known].expand(-1, told.shape[1], -1, -1, -1, -1)}
-
-
-def dream(
-    model: UnifiedModel,
-    start: Batch,
-    commands: Float[Tensor, " batch step env_step action_dim"],
-    query: Query,
-    **options: Any,
-) -> Float[Tensor, " batch step camera channel height width"]:
-    """A film of as many moments as there are steps of commands, told of them if the query is; on the CPU.
-
-    Args:
-        model: imagines.
-        start: the moments that are known.
-        commands: of the steps that follow.
-        query: asked at every moment.
-        options: see `Dream`.
-    """
-    imagined, is_told = Dream(model, start, **options), "action" in query.given
-    steps = commands.to(next(model.parameters()).device).unbind(1)
-    pictures = [imagined.step(step if is_told else None, query)["video"] for step in steps]
-    return torch.stack(pictures, dim=1).clamp(-1, 1).cpu()
 
 
 def _proprio(model: UnifiedModel) -> str:
     """Where films have proprio from; the recording is not among the answers."""
-    streams = {name for name in model.decoders if PROPRIO in model.decoder(name).columns.get("at", ())}
+    streams = {name for name, columns in model.following.items() if PROPRIO in columns}
     ways = {"imagined" if streams & set(query.wanted) else "held" for query in film_queries(model).values()}
     return " or ".join(sorted(ways, reverse=True))
 

@@ -13,14 +13,7 @@ from unified.model.answers import Answers
 from unified.model.batch import Batch
 from unified.model.config import TRUSTED_PACKAGES, ModelConfig
 from unified.model.network import diffusion
-from unified.model.network.sequence import (
-    ASKED,
-    COMMANDS,
-    INSTRUCTION,
-    MOMENT,
-    Layout,
-    Part,
-)
+from unified.model.network.sequence import ASKED, COMMANDS, INSTRUCTION, MOMENT, Layout, Part
 from unified.model.queries import Query
 from unified.model.spec import DataSpec
 from unified.model.stored import checkpoint
@@ -87,6 +80,12 @@ class UnifiedModel(Answers):
             torch.cat([row.history for row in rows]),
             torch.cat(noises) if noises else None,
         )
+
+    def noise_of(self, stream: str, keys: Sequence[Sequence[int]]) -> Float[Tensor, " row *event"]:
+        """Where answers about a stream start, for rows with these keys, each from its own alone; on the CPU."""
+        shape = self.decoder(stream).event_shape()
+        generators = [torch.Generator().manual_seed(seed_of(key)) for key in keys]
+        return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
     def _draw_row(self, generator: torch.Generator, moments: int) -> Draws:
         t, noise = {}, {}

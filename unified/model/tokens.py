@@ -12,15 +12,7 @@ from unified.errors import UserError, unknown_name
 from unified.model.batch import Batch
 from unified.model.config import TRUSTED_PACKAGES, ModelConfig, build
 from unified.model.network.backbone import UViT
-from unified.model.network.sequence import (
-    ASKED,
-    COMMANDS,
-    INSTRUCTION,
-    MOMENT,
-    Part,
-    PositionEmbedding,
-    Segment,
-)
+from unified.model.network.sequence import ASKED, COMMANDS, INSTRUCTION, MOMENT, Part, PositionEmbedding, Segment
 from unified.model.queries import NEXT, Query, get_query
 from unified.model.spec import PROPRIO, DataSpec
 from unified.model.stored.history import History
@@ -83,6 +75,12 @@ class Tokens(nn.Module):
         """The decoder of a stream."""
         return self.decoders[name]  # pyright: ignore[reportReturnType]
 
+    @property
+    def following(self) -> dict[str, tuple[str, ...]]:
+        """The streams of the next moment, each with the columns that it holds of it."""
+        decoders = {name: self.decoder(name) for name in self.decoders}
+        return {name: each.columns.get("at", ()) for name, each in decoders.items() if each.where == NEXT_MOMENT}
+
     def query(self, query: Query | str) -> Query:
         """A query in this model's own streams: `next` stands for every stream of the next moment that it has.
 
@@ -93,7 +91,7 @@ class Tokens(nn.Module):
         """
         if isinstance(query, str):
             query = (self.history.queries or {}).get(query) or get_query(query)
-        following = [name for name in self.decoders if self.decoder(name).where == NEXT_MOMENT]
+        following = self.following
 
         def named(streams: tuple[str, ...], known: Sequence[str]) -> tuple[str, ...]:
             for name in streams:

@@ -11,7 +11,7 @@ from unified.atomic import write_text
 from unified.errors import UserError, unreadable
 from unified.report.html import render_page
 from unified.report.tables import mean_change, points, task_name
-from unified.report.video import Film, first_difference, read_fps, read_video, side_by_side, write_mp4
+from unified.report.video import Film, file_name, first_difference, read_fps, read_video, side_by_side, write_mp4
 
 MAX_FILMS = 24
 SIDES = ("old", "new")
@@ -36,7 +36,7 @@ def write_films(comparison: Mapping[str, Any], folders: Mapping[str, Path], fold
         films = {side: _read(path) for side, path in paths.items()}
         if films["old"].shape[1:] != films["new"].shape[1:]:
             continue
-        name = task_name(episode["env_id"]).replace(":", "-").replace("/", "-")
+        name = file_name(task_name(episode["env_id"]))
         labels = [f"{side}: {'success' if episode[side]['success'] else 'failure'}" for side in SIDES]
         both = side_by_side([films[side] for side in SIDES], labels)
         episode["film"] = f"films/{name}-{episode['seed']}-{episode['change']}.mp4"

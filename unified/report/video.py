@@ -80,6 +80,21 @@ def encode_png(picture: Frame) -> bytes:
     return buffer.getvalue()
 
 
+def write_png(path: Path, picture: Frame) -> None:
+    """Save one picture, whole or not at all.
+
+    Raises:
+        UserError: if the disk is full.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encode_png(picture))
+
+
+def file_name(env_id: str) -> str:
+    """An environment's id as part of a file's name."""
+    return env_id.replace(":", "-").replace("/", "-")
+
+
 def read_video(path: Path | str) -> Film:
     """Decode a whole film, for checks and tests."""
     frames: list[Frame] = []

@@ -131,9 +131,7 @@ class ModelPolicy:
         return list(answer[self.commands][:, : self.needs.n_action_steps, : self.body.action_dim].numpy())
 
     def _noise(self, stream: str, key: tuple[int, int]) -> Float[Tensor, " *event"]:
-        state = np.random.SeedSequence([self._seed, zlib.crc32(stream.encode()), *key]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
-        return torch.randn(self.model.decoder(stream).event_shape(), generator=generator)
+        return self.model.noise_of(stream, [(self._seed, zlib.crc32(stream.encode()), *key)])[0]
 
     def _check_asked(self) -> None:
         """Whether the query, as it was trained, can be acted on."""

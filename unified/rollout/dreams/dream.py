@@ -4,6 +4,7 @@ import copy
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,11 +13,11 @@ from torch import Tensor
 from unified.errors import UserError, check_numbers
 from unified.model.answers import Shown
 from unified.model.batch import Batch
-from unified.model.model import UnifiedModel, seed_of
+from unified.model.model import UnifiedModel
 from unified.model.network.sequence import COMMANDS, INSTRUCTION, Part
 from unified.model.queries import Query
 from unified.model.spec import ACTION, PROPRIO
-from unified.model.stream import NEXT_MOMENT, Present
+from unified.model.stream import Present
 
 VIDEO = "video"
 
@@ -70,9 +71,7 @@ class Dream:
         self._history = history
         self._keys = [(seed, *key) for key in (keys or [(row,) for row in range(len(batch))])]
         self.now = batch.num_moments - 1
-        self.is_proprio_held = not any(
-            PROPRIO in model.decoder(name).columns.get("at", ()) for name in _following(model)
-        )
+        self.is_proprio_held = not any(PROPRIO in columns for columns in model.following.values())
         batch = batch.window(0, self.now).to(next(model.parameters()).device)
         self.present = replace(batch.window(self.now, self.now), between={}, ahead={}, ahead_is_pad=None)
         self._kept, self._is_present_kept = self._within(model.remember(batch)), True
@@ -154,10 +153,8 @@ class Dream:
         return self.model.answer(shown, query, present, self.now, batch.stride, noise=noise, **self._sampling)
 
     def _noise(self, stream: str) -> Tensor:
-        shape, name = self.model.decoder(stream).event_shape(), zlib.crc32(stream.encode())
-        seeds = [seed_of((*key, self.now, name)) for key in self._keys]
-        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.stack(rows).to(self.present.images.device)
+        keys = [(*key, self.now, zlib.crc32(stream.encode())) for key in self._keys]
+        return self.model.noise_of(stream, keys).to(self.present.images.device)
 
     def _timeline(self, commands: Tensor | None) -> list[Shown]:
         """What is kept, the present and the commands told of its step among it, each computed when first needed."""
@@ -173,10 +170,9 @@ class Dream:
 
     def _go_on(self, answer: dict[str, Tensor]) -> None:
         batch, at = self.present, {PROPRIO: self.present.at[PROPRIO]}
-        for name in _following(self.model):
-            for column in self.model.decoder(name).columns.get("at", ()):
-                if name in answer:
-                    at[column] = answer[name][:, None]
+        for name, columns in self.model.following.items():
+            if name in answer:
+                at |= dict.fromkeys(columns, answer[name][:, None])
         images = answer[VIDEO][:, None].to(batch.images)
         if batch.camera_is_pad is not None:
             images = torch.where(batch.camera_is_pad[:, None, :, None, None, None], batch.images, images)
@@ -196,14 +192,32 @@ class Dream:
         return [item for item in shown if is_kept(item.part)]
 
 
-def _following(model: UnifiedModel) -> list[str]:
-    return [name for name in model.decoders if model.decoder(name).where == NEXT_MOMENT]
+def dream_film(
+    model: UnifiedModel,
+    start: Batch,
+    commands: Float[Tensor, " batch step env_step action_dim"],
+    query: Query,
+    **options: Any,
+) -> Float[Tensor, " batch step camera channel height width"]:
+    """A film of as many moments as there are steps of commands, told of them if the query is; on the CPU.
+
+    Args:
+        model: imagines.
+        start: the moments that are known.
+        commands: of the steps that follow.
+        query: asked at every moment.
+        options: see `Dream`.
+    """
+    imagined, is_told = Dream(model, start, **options), ACTION in query.given
+    steps = commands.to(next(model.parameters()).device).unbind(1)
+    pictures = [imagined.step(step if is_told else None, query)[VIDEO] for step in steps]
+    return torch.stack(pictures, dim=1).clamp(-1, 1).cpu()
 
 
 def _check_window(model: UnifiedModel, window: int | None, anchor: int) -> int:
     """How long the window is, in moments, if the model was built for it."""
     most = model.spec.num_moments - 1  # one of a training window's moments is always the one to come
-    if VIDEO not in _following(model) or not most:
+    if VIDEO not in model.following or not most:
         raise UserError("This model has no video stream, or was trained on single moments; it cannot imagine films.")
     check_numbers(least=0, most=most - 1, anchor=anchor)
     check_numbers(least=1, most=most - anchor, window=window)

@@ -4,17 +4,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from unified.errors import check_numbers
 from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
-from unified.model.queries import Query
 from unified.model.spec import ACTION
 from unified.report.strips import to_film
 from unified.report.video import Film, enlarge, error_map, side_by_side, stack
-from unified.rollout.dreams.dream import VIDEO, Dream
+from unified.rollout.dreams.dream import VIDEO, dream_film
 from unified.training.callbacks.dashboard import add_film
 
 FRAMES_PER_SECOND = 2.0
@@ -53,17 +51,9 @@ class Films(pl.Callback):
         first = batch.select(torch.arange(min(self.rows, len(batch)), device=batch.images.device))
         for name, query in getattr(pl_module, "queries", {}).items():
             if VIDEO in query.wanted and set(query.given) <= {ACTION} and model.history.has_learned(name):
-                film = comparison(first, dreamt(model, first, query, self.num_steps))
+                dream = dream_film(model, first.window(0, 0), first.between[ACTION], query, num_steps=self.num_steps)
+                film = comparison(first, dream)
                 add_film(trainer, f"film/{name}", film, FRAMES_PER_SECOND, trainer.global_step)
-
-
-def dreamt(
-    model: UnifiedModel, batch: Batch, query: Query, num_steps: int = 1
-) -> Float[Tensor, " batch step camera channel height width"]:
-    """The moments after the first, each imagined from those before it and, if the query is given them, the commands."""
-    dream = Dream(model, batch.window(0, 0), num_steps=num_steps)
-    told = batch.between[ACTION].unbind(1) if query.given else [None] * (batch.num_moments - 1)
-    return torch.stack([dream.step(commands, query)[VIDEO] for commands in told], dim=1)
 
 
 def comparison(batch: Batch, imagined: Tensor, size: int = 128) -> Film:
@@ -71,7 +61,7 @@ def comparison(batch: Batch, imagined: Tensor, size: int = 128) -> Film:
     rows: list[Film] = []
     for index in range(len(batch)):
         truth = to_film(batch.images[index, :, 0])
-        dream = to_film(torch.cat([batch.images[index, :1, 0], imagined[index, :, 0]]))
+        dream = to_film(torch.cat([batch.images[index, :1, 0].cpu(), imagined[index, :, 0]]))
         parts = [truth, dream, error_map(truth, dream)]
         rows.append(side_by_side([enlarge(part, size) for part in parts], ["truth", "dream", "difference x3"]))
     return stack(rows)
