@@ -176,7 +176,6 @@ def test_corrections_go_on_from_a_trained_run_with_a_budget_of_their_own(write: 
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="not settled: after a hard kill the log does not name every step once", strict=False)
 def test_a_study_killed_five_times_trains_nothing_twice(
     write: Callable[..., str],
     unified: Callable[..., "subprocess.Popen[str]"],

@@ -82,6 +82,8 @@ class Checkpointing(Checkpoint):
         if is_new and (is_due or is_last or signum is not None):
             self.save(trainer, pl_module)
         if signum is not None:
+            # Lightning logs a step only after this hook, and this is where the run ends.
+            trainer._logger_connector.update_train_step_metrics()  # pyright: ignore[reportPrivateUsage]
             raise Interrupted(signum, step_path(run_dir(trainer), self._saved_step) if self._saved_step >= 0 else None)
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
