@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from decoders.changes import PictureChanges
 from decoders.frames import patchify
 from decoders.keypoints import SHRINK, Keypoints, trunk
 from decoders.vectors import EmbodimentLinear, Normalizer
@@ -30,6 +31,8 @@ class ObservationEncoder(nn.Module):
         keypoints: number of feature points that each picture gives, each a token, and one of all their places
             (`decoders.keypoints`); 0: none.
         first_stride: of the convolutions before them, 2 or 4 (`decoders.keypoints.trunk`).
+        changes: show also how each moment differs from the one before, to whoever may see both: pixels along the side of
+            the square that becomes one token (`decoders.changes`); 0: not.
         is_blind: show the same network nothing but grey, which tells what a policy owes to its eyes.
     """
 
@@ -42,11 +45,12 @@ class ObservationEncoder(nn.Module):
         channels: int = 3,
         keypoints: int = 0,
         first_stride: int = 2,
+        changes: int = 0,
         is_blind: bool = False,
     ):
         super().__init__()
         check_numbers(least=1, prefix="observation.", patch_size=patch_size, width=width, channels=channels)
-        check_numbers(least=0, prefix="observation.", keypoints=keypoints)
+        check_numbers(least=0, prefix="observation.", keypoints=keypoints, changes=changes)
         height, image_width = spec.image_size
         if height % patch_size or image_width % patch_size:
             raise UserError(f"image_size must be a multiple of patch_size ({patch_size}), got {height}x{image_width}.")
@@ -61,9 +65,14 @@ class ObservationEncoder(nn.Module):
         bodies = spec.embodiments
         self.normalizer = Normalizer([body.proprio_dim for body in bodies], spec.proprio_dim)
         self.proprio_linear = EmbodimentLinear(len(bodies), spec.proprio_dim, dim)
+        self.changes = PictureChanges(dim, spec.image_size, changes, channels) if changes else None
+        self.rate_linear = EmbodimentLinear(len(bodies), spec.proprio_dim, dim) if changes else None
 
     def segments(self) -> tuple[Segment, ...]:
-        """Of one moment: pictures camera by camera, feature points likewise, then proprio."""
+        """Of one moment: pictures camera by camera, feature points likewise, proprio; then how these changed."""
+        return *self._still_segments(), *self._change_segments()
+
+    def _still_segments(self) -> tuple[Segment, ...]:
         cameras, (rows, columns) = len(self.spec.cameras), self.grid
         kinds = torch.arange(cameras).repeat_interleave(rows * columns)
         images = Segment("images", grid_coordinates(rows, columns).repeat(cameras, 1), kinds, "video", by_camera=True)
@@ -74,6 +83,16 @@ class ObservationEncoder(nn.Module):
         points = grid_coordinates(1, 1).repeat(tokens * cameras, 1)
         kinds = torch.arange(cameras).repeat_interleave(tokens)
         return images, Segment("keypoints", points, kinds, "video", by_camera=True), proprio
+
+    def _change_segments(self) -> tuple[Segment, ...]:
+        if self.changes is None:
+            return ()
+        cameras, (rows, columns) = len(self.spec.cameras), self.changes.grid
+        kinds = torch.arange(cameras).repeat_interleave(rows * columns)
+        grid = grid_coordinates(rows, columns).repeat(cameras, 1)
+        images = Segment("images_change", grid, kinds, "video", by_camera=True, is_change=True)
+        one = torch.zeros(1, dtype=torch.long)
+        return images, Segment("proprio_change", grid_coordinates(1, 1), one, "proprio", is_change=True)
 
     def forward(
         self,
@@ -96,6 +115,24 @@ class ObservationEncoder(nn.Module):
         if self.keypoints is not None:
             parts["keypoints"] = self.keypoints(fine).unflatten(0, (-1, cameras)).flatten(1, 2)
         return parts
+
+    def compare(
+        self,
+        images: Float[Tensor, " row 2 camera channel height width"],
+        proprio: Float[Tensor, " row 2 proprio_dim"],
+        embodiment: Int[Tensor, " row"],
+        seconds: Float[Tensor, " row"],
+    ) -> dict[str, Float[Tensor, " row token dim"]]:
+        """Tokens of what changed between two moments, `seconds` apart, by segment."""
+        assert self.changes is not None and self.rate_linear is not None
+        cameras = images.shape[2]
+        before, now = (images * (not self.is_blind)).movedim(2, 1).flatten(0, 1).unbind(1)
+        measured = self.normalizer.normalize(proprio, embodiment).clamp(-FARTHEST, FARTHEST)
+        rate = (measured[:, 1:] - measured[:, :1]) / seconds[:, None, None]
+        return {
+            "images_change": self.changes(before, now).unflatten(0, (-1, cameras)).flatten(1, 2),
+            "proprio_change": self.rate_linear(rate, embodiment),
+        }
 
     def set_stats(self, stats: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> None:
         """Normalise proprio with these statistics of the data from now on."""

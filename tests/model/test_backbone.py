@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unified.errors import UserError
-from unified.model.network.backbone import UViT, attend
+from unified.model.network.backbone import Closed, UViT, attend, bias_of
 
 
 def published_uvit(weights: dict[str, Tensor], tokens: Tensor, depth: int, num_heads: int) -> Tensor:
@@ -60,7 +60,8 @@ def test_attention_on_the_cpu_equals_pytorchs(masked: bool) -> None:
     mask = torch.rand(2, 1, 5, 5, generator=generator) < 0.7 if masked else None
     if mask is not None:
         mask[..., 0] = True
-    torch.testing.assert_close(attend(query, key, value, mask), F.scaled_dot_product_attention(query, key, value, mask))
+    bias = None if mask is None else bias_of(mask)
+    torch.testing.assert_close(attend(query, key, value, bias), F.scaled_dot_product_attention(query, key, value, mask))
 
 
 def wide_backbone(depth: int = 3) -> UViT:
@@ -85,17 +86,23 @@ def test_tokens_that_may_not_be_attended_to_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 5])
-@pytest.mark.parametrize("num_moments", [1, 3])
-def test_tokens_that_were_computed_before_or_are_not_asked_for_are_spared(depth: int, num_moments: int) -> None:
-    backbone, tokens = wide_backbone(depth), torch.randn(2, 6, 32)
-    seconds = (torch.arange(6) % num_moments)[None] / 10
-    mask = torch.ones(6, 6, dtype=torch.bool)
-    mask[:4] = torch.eye(6, dtype=torch.bool)[:4]
-    t, groups = torch.tensor([[0.0, 0.4]]).expand(2, -1), torch.tensor([0, 0, 0, 0, 1, 1])
-    whole = backbone(tokens, t, groups, mask[None], seconds)[:, 4:]
-    torch.testing.assert_close(backbone(tokens, t, groups, mask[None], seconds, num_asked=2), whole)
-    past = backbone.keys_values(tokens[:, :4], t, groups[:4], mask[None, :4, :4])
-    torch.testing.assert_close(backbone(tokens[:, 4:], t, groups[4:], None, seconds, past=past), whole)
+@pytest.mark.parametrize("has_pad", [False, True])
+def test_closed_tokens_see_their_sets_alone_and_can_be_computed_before(depth: int, has_pad: bool) -> None:
+    backbone, tokens = wide_backbone(depth), torch.randn(2, 7, 32)
+    seconds = torch.tensor([[0.0, 0.0, 0.1, 0.1, 0.3, 0.1, 0.2]])
+    is_pad = torch.tensor([[False, True, False, False, False], [False] * 5]) if has_pad else None
+    closed = Closed(((2, 2), (1, 1)), is_pad)
+    sets = torch.tensor([0, 0, 1, 1, 2])
+    mask = torch.ones(2, 7, 7, dtype=torch.bool)
+    mask[:, :5, :5], mask[:, :5, 5:] = sets[:, None] == sets, False
+    if is_pad is not None:
+        mask[:, :, :5] &= ~is_pad[:, None]
+    mask |= torch.eye(7, dtype=torch.bool)
+    t, groups = torch.tensor([[0.0, 0.4]]).expand(2, -1), torch.tensor([0, 0, 0, 0, 0, 1, 1])
+    whole = backbone(tokens, t, groups, mask, seconds)[:, 5:]
+    torch.testing.assert_close(backbone(tokens, t, groups, mask[:, 5:], seconds, closed), whole)
+    past = backbone.keys_values(tokens[:, :5], t, groups[:5], closed)
+    torch.testing.assert_close(backbone(tokens[:, 5:], t, groups[5:], mask[:, 5:], seconds, past=past), whole)
 
 
 def test_moments_matter_and_only_relative_to_each_other() -> None:
@@ -118,7 +125,8 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
     tokens, mask = torch.randn(2, 5, 32), torch.tril(torch.ones(1, 5, 5, dtype=torch.bool))
     times, seconds = torch.rand(2, 1), torch.rand(1, 5)
     for backbone in (plain, frugal):
-        output = backbone(tokens, times, torch.zeros(5, dtype=torch.long), mask, seconds, 3)
+        groups, closed = torch.zeros(5, dtype=torch.long), Closed(((1, 2),))
+        output = backbone(tokens, times, groups, mask[:, 2:], seconds, closed)
         output.square().sum().backward()
     for ours, theirs in zip(plain.parameters(), frugal.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
@@ -141,14 +149,15 @@ def test_impossible_shapes_are_refused(depth: int, num_heads: int, word: str) ->
 
 COMPILED = """
 import torch
-from unified.model.network.backbone import UViT
+from unified.model.network.backbone import Closed, UViT
 torch.manual_seed(0)
 backbone = UViT(32, 3, 2).eval()
 tokens, times, groups = torch.randn(2, 6, 32), torch.rand(2, 2), torch.tensor([0, 0, 0, 1, 1, 1])
-inputs = tokens, times, groups, torch.tril(torch.ones(1, 6, 6, dtype=torch.bool)), torch.rand(1, 6), 3
+mask, closed = torch.tril(torch.ones(1, 6, 6, dtype=torch.bool))[:, 3:], Closed(((1, 1), (1, 2)))
+inputs = tokens, times, groups, mask, torch.rand(1, 6), closed
 with torch.no_grad():
     expected = backbone(*inputs)
-    past = backbone.keys_values(tokens[:, :3], times, groups[:3])
+    past = backbone.keys_values(tokens[:, :3], times, groups[:3], closed)
     kept = backbone(tokens[:, 3:], times, groups[3:], past=past)
     backbone.compile()
     torch.testing.assert_close(backbone(*inputs), expected, rtol=1e-4, atol=1e-5)

@@ -13,7 +13,7 @@ from unified.model.answers import Shown
 from unified.model.batch import Batch
 from unified.model.config import ClassSpec
 from unified.model.model import Draws, UnifiedModel
-from unified.model.network.sequence import INSTRUCTION
+from unified.model.network.sequence import INSTRUCTION, MOMENT
 from unified.model.queries import QUERIES, Query
 from unified.model.spec import ACTION
 from unified.model.stream import Present
@@ -24,7 +24,7 @@ MOMENTS, ROWS = 4, 5
 def a_model() -> UnifiedModel:
     """Two bodies of unlike rates and cameras, feature points, and pictures that are partly copied."""
     config = small_config()
-    observation = {"patch_size": 8, "width": 8, "keypoints": 4}
+    observation = {"patch_size": 8, "width": 8, "keypoints": 4, "changes": 16}
     decoders = {
         **config.decoders,
         "plan": ClassSpec("decoders.actions.PlanDecoder", {"actions_per_token": 4}),
@@ -156,6 +156,19 @@ def test_a_stream_that_is_not_observed_says_nothing_even_through_the_others() ->
     torch.testing.assert_close(seen, unseen, rtol=0, atol=1e-6)
 
 
+def test_a_change_is_seen_by_whoever_sees_both_of_its_moments() -> None:
+    model = a_model()
+    with torch.no_grad():
+        for name in ("images_change", "proprio_change"):
+            model.positions.kinds[f"{MOMENT}_{name}"].add_(5.0)
+    plain, batch = a_model(), a_batch()
+    noise = {name: values[:, 1] for name, values in pure_noise(model).noise.items()}
+    expected = {"policy": False, "world_model": True, "inverse_dynamics": True, "inverse_by_sight": True}
+    for name, is_seen in expected.items():
+        for stream, value in model.sample(batch, name, 1, noise=noise).items():
+            assert close(value, plain.sample(batch, name, 1, noise=noise)[stream], 1e-4) != is_seen, (name, stream)
+
+
 def test_a_query_sees_no_further_back_than_its_history() -> None:
     model, draws = a_model(), pure_noise(a_model())
     query = model.query(Query("short", wanted=("video",), history=1))
@@ -174,7 +187,8 @@ def test_what_is_kept_of_a_moment_knows_neither_the_instruction_nor_other_moment
         for window in (batch, told)
     )
     for one, two in zip(kept, other, strict=True):
-        assert close(one.past, two.past, 1e-6) == (one.part.role != INSTRUCTION)
+        is_told_or_compared = one.part.role == INSTRUCTION or one.part.segment.is_change
+        assert close(one.past, two.past, 1e-6) != is_told_or_compared
     # So an instruction may change while what was seen is kept.
     query, noise = model.query("world_model"), pure_noise(model).noise
     start = {name: noise[name][:, 2] for name in query.wanted}
@@ -222,7 +236,8 @@ def test_a_hundred_steps_with_a_cache_equal_recomputation_when_moments_are_evict
     kept: list[Shown] = []
     for now in range(100):
         step = {name: column[:, now : now + 1] for name, column in long.between.items()}
-        kept += model.remember(replace(long.window(now, now), between=step), first=now)
+        before = long.window(now - 1, now - 1) if now else None
+        kept += model.remember(replace(long.window(now, now), between=step), first=now, before=before)
         kept = within(kept, now, window, anchor)
         if now % 33:
             continue
@@ -243,7 +258,14 @@ def test_a_hundred_steps_with_a_cache_equal_recomputation_when_moments_are_evict
 
 
 def within(kept: list[Shown], now: int, window: int, anchor: int) -> list[Shown]:
-    return [item for item in kept if item.part.moment < anchor or now - window < item.part.moment <= now]
+    def is_seen(moment: int) -> bool:
+        return 0 <= moment < anchor or now - window < moment <= now
+
+    return [
+        item
+        for item in kept
+        if is_seen(item.part.moment) and (not item.part.segment.is_change or is_seen(item.part.moment - 1))
+    ]
 
 
 def exchanged(item: Shown, one: int, other: int) -> Shown:
@@ -261,8 +283,8 @@ def test_how_noisy_a_moment_is_said_to_be_stays_with_the_moment() -> None:
     noisy = replace(batch, images=batch.images + level[:, :, None, None, None, None] * noise, between={})
     kept = [
         *model.remember(noisy.window(0, 0)),
-        *model.remember(noisy.window(1, 1), first=1, history=0.3),
-        *model.remember(noisy.window(2, 2), first=2),
+        *model.remember(noisy.window(1, 1), first=1, history=0.3, before=noisy.window(0, 0)),
+        *model.remember(noisy.window(2, 2), first=2, before=noisy.window(1, 1)),
     ]
     query = replace(query, past_actions=False)
     trained = predictions(model, batch, query, draws)

@@ -97,15 +97,19 @@ class Answers(Tokens):
         return self.decoder(commands).columns.get("between", ())
 
     @torch.no_grad()
-    def remember(self, batch: Batch, first: int = 0, history: float = 0.0) -> list[Shown]:
+    def remember(
+        self, batch: Batch, first: int = 0, history: float = 0.0, before: Batch | None = None
+    ) -> list[Shown]:
         """A batch as the backbone keeps it: the instruction where a timeline begins, its moments, its commands.
 
         Args:
             first: number of the batch's first moment in the timeline.
             history: how noisy its pictures are said to be.
+            before: the moment before the first, if there is one; what changed since then is kept too.
         """
         told = [self._told(batch)] if first == 0 else []
-        return self._keep([*told, *self._moments(batch), *self._steps(batch)], batch.camera_is_pad, first, history)
+        pieces = [*told, *self._moments(batch, before), *self._steps(batch)]
+        return self._keep(pieces, batch.camera_is_pad, first, history)
 
     @torch.no_grad()
     def remember_commands(self, batch: Batch, first: int = 0) -> list[Shown]:
@@ -115,14 +119,12 @@ class Answers(Tokens):
     def _told(self, batch: Batch) -> tuple[Part, Tensor]:
         return Part(self._instruction, INSTRUCTION), self._tell(batch)
 
-    def _moments(self, batch: Batch) -> list[tuple[Part, Tensor]]:
-        tokens = self._show(batch, batch.images.new_zeros(len(batch), batch.num_moments), None)
-        pieces = tokens.split([len(segment) for segment in self._moment], dim=2)
-        return [
-            (Part(segment, MOMENT, moment), piece[:, moment])
-            for moment in range(batch.num_moments)
-            for segment, piece in zip(self._moment, pieces, strict=True)
-        ]
+    def _moments(self, batch: Batch, before: Batch | None = None) -> list[tuple[Part, Tensor]]:
+        shown, first = self._show(batch), int(before is None)
+        changed = self._compare(batch if before is None else _joined(before, batch))
+        elements = {name: tokens.unbind(1) for name, tokens in [*shown.items(), *changed.items()]}
+        parts = self._moment_parts(batch.num_moments, first)
+        return [(part, elements[part.segment.name][part.moment - part.segment.is_change * first]) for part in parts]
 
     def _steps(self, batch: Batch) -> list[tuple[Part, Tensor]]:
         known = [name for name in self._commands if batch.between.keys() >= set(self._columns(name))]
@@ -144,11 +146,9 @@ class Answers(Tokens):
             return []
         parts, tokens = [part for part, _ in pieces], torch.cat([tokens for _, tokens in pieces], dim=1)
         layout = Layout(parts).to(tokens.device)
-        mask = layout.without_cameras(layout.mask({})[None].to(tokens.device), camera_is_pad)
         levels = [history if part.role == MOMENT else 0.0 for part in parts if part.role != INSTRUCTION]
         t = tokens.new_tensor([0.0, *levels]).expand(len(tokens), -1)
-        is_told = any(part.role == INSTRUCTION for part in parts)
-        past = self.backbone.keys_values(tokens, t, layout.groups, mask, 0 * layout.moments[None] if is_told else None)
+        past = self.backbone.keys_values(tokens, t, layout.groups, layout.closed(camera_is_pad))
         is_pad = None if camera_is_pad is None else missing_cameras(layout.cameras, camera_is_pad)
         return [
             Shown(
@@ -258,6 +258,13 @@ class Answers(Tokens):
         source = device if generator is None else generator.device
         shapes = {name: (len(present.embodiment), *self.decoder(name).event_shape()) for name in names}
         return {n: torch.randn(shape, generator=generator, device=source).to(device) for n, shape in shapes.items()}
+
+
+def _joined(before: Batch, batch: Batch) -> Batch:
+    """What is seen and measured, the moments of one batch before those of another."""
+    at = {name: torch.cat([before.at[name], column], dim=1) for name, column in batch.at.items()}
+    images = torch.cat([before.images, batch.images], dim=1)
+    return replace(batch, images=images, at=at, ahead={}, ahead_is_pad=None, moment_is_pad=None)
 
 
 def _check_given(query: Query, now: int, seen: Sequence[Shown]) -> None:

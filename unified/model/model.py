@@ -1,7 +1,7 @@
 """The unified model: every query of every moment of a window learned in one pass."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -129,21 +129,21 @@ class UnifiedModel(Answers):
         t = {name: draws.t[name].to(device) for name in streams}
         noise = {name: draws.noise[name].to(device) for name in streams}
         noisy = {name: diffusion.add_noise(clean[name], noise[name], t[name]) for name in streams}
-        history = draws.history.to(device)
-        tokens = [self._tell(batch, draws.no_text.to(device))]
-        tokens += [self._show(batch, history, draws.history_noise).flatten(1, 2)]
-        tokens += [self._command(name, batch).flatten(1, 2) for name in self._commands if batch.num_moments > 1]
-        tokens += [self._ask(name, noisy[name], batch.embodiment).flatten(1, 2) for name in streams]
-        zeros = history.new_zeros(len(batch), 1)
-        shown = history.repeat_interleave(len(self._moment), dim=1)
-        times = [zeros, shown, zeros.expand(-1, len(self._commands) * (batch.num_moments - 1))]
+        history, shown = draws.history.to(device), batch
+        if draws.history_noise is not None:
+            added = history[:, :, None, None, None, None] * draws.history_noise.to(device)
+            shown = replace(batch, images=batch.images + added)
+        pieces = {(INSTRUCTION, self._instruction.name): self._tell(batch, draws.no_text.to(device))[:, None]}
+        pieces |= {(MOMENT, name): tokens for name, tokens in [*self._show(shown).items(), *self._compare(shown).items()]}
+        pieces |= {(COMMANDS, name): self._command(name, batch) for name in self._commands if batch.num_moments > 1}
+        pieces |= {(ASKED, name): self._ask(name, noisy[name], batch.embodiment) for name in streams}
         output = self.backbone(
-            torch.cat(tokens, dim=1),
-            torch.cat([*times, *(t[name] for name in streams)], dim=1),
+            layout.in_a_row(pieces),
+            _times(layout, history, t),
             layout.groups,
             layout.without_cameras(masks if len(mixes) == 1 else masks[asked], batch.camera_is_pad),
             self._seconds(layout.moments, layout.env_steps, batch.embodiment, batch.stride),
-            layout.num_asked,
+            layout.closed(batch.camera_is_pad),
         )
         counts = [self.num_elements(name, batch.num_moments) for name in streams]
         sizes = [count * len(self._asked[name]) for name, count in zip(streams, counts, strict=True)]
@@ -168,12 +168,11 @@ class UnifiedModel(Answers):
 
     def _training_layout(
         self, num_moments: int, mixes: tuple[Mix, ...], device: torch.device
-    ) -> tuple[Layout, Bool[Tensor, " mix token token"]]:
+    ) -> tuple[Layout, Bool[Tensor, " mix asked token"]]:
         key = (num_moments, mixes, device)
         if key not in self._layouts:
             wanted = {name for mix in mixes for query in mix for name in query.wanted}
-            parts = [Part(self._instruction, INSTRUCTION)]
-            parts += [Part(segment, MOMENT, moment) for moment in range(num_moments) for segment in self._moment]
+            parts = [Part(self._instruction, INSTRUCTION), *self._moment_parts(num_moments)]
             steps = range(num_moments - 1)
             parts += [Part(self._asked[name], COMMANDS, step) for name in self._commands for step in steps]
             for name in self.decoders:
@@ -185,6 +184,20 @@ class UnifiedModel(Answers):
             masks = torch.stack([layout.mask(asked) for asked in queries])
             self._layouts[key] = layout.to(device), masks.to(device)
         return self._layouts[key]
+
+
+def _times(
+    layout: Layout, history: Float[Tensor, " batch moment"], t: Mapping[str, Float[Tensor, " batch element"]]
+) -> Float[Tensor, " batch group"]:
+    """The diffusion time of every group of a layout: how noisy what it shows or asks is."""
+    zero = history.new_zeros(len(history))
+    times = [zero]
+    for part in layout.parts:
+        if part.role == ASKED:
+            times.append(t[part.segment.name][:, part.moment])
+        elif part.role != INSTRUCTION:
+            times.append(history[:, part.moment] if part.role == MOMENT else zero)
+    return torch.stack(times, dim=1)
 
 
 def seed_of(key: Sequence[int]) -> int:

@@ -1,5 +1,6 @@
 """A timeline and what is asked of it as tokens: what training and answering share."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -56,12 +57,15 @@ class Tokens(nn.Module):
                 raise UserError(f"decoders.{name}: {decoder.class_path} is no Decoder; it lacks {', '.join(missing)}.")
         self.backbone = UViT(config.dim, config.depth, config.num_heads, config.gradient_checkpointing)
         self._instruction = _instruction_segment(self.text.num_tokens + config.num_registers)
-        self._moment: tuple[Segment, ...] = self.observation.segments()
+        shown: tuple[Segment, ...] = self.observation.segments()
+        self._moment = tuple(segment for segment in shown if not segment.is_change)
+        self._change = tuple(segment for segment in shown if segment.is_change)
+        self._sets = [[*same] for _, same in itertools.groupby(shown, key=lambda each: (each.stream, each.is_change))]
         self._asked = {name: self.decoder(name).segment(name) for name in self.decoders}
         self._commands = tuple(name for name in self.decoders if self.decoder(name).where == STEP)
         roles = {
             INSTRUCTION: [self._instruction],
-            MOMENT: list(self._moment),
+            MOMENT: list(shown),
             COMMANDS: [self._asked[name] for name in self._commands],
             ASKED: list(self._asked.values()),
         }
@@ -128,15 +132,41 @@ class Tokens(nn.Module):
         registers = self.registers.to(text.dtype).expand(len(batch), -1, -1)
         return torch.cat([text, registers], dim=1) + self.positions(Part(self._instruction, INSTRUCTION))
 
-    def _show(self, batch: Batch, history: Tensor, noise: Tensor | None) -> Float[Tensor, " batch moment token dim"]:
-        images = batch.images
-        if noise is not None:
-            images = images + history[:, :, None, None, None, None] * noise.to(images.device)
-        moments, embodiment = batch.num_moments, batch.embodiment.repeat_interleave(batch.num_moments)
-        proprio = batch.column("at", PROPRIO).flatten(0, 1)
-        parts = self.observation(images.flatten(0, 1), proprio, embodiment)
-        tokens = [parts[segment.name] + self.positions(Part(segment, MOMENT)) for segment in self._moment]
-        return torch.cat(tokens, dim=1).unflatten(0, (-1, moments))
+    def _moment_parts(self, num_moments: int, first_change: int = 1) -> list[Part]:
+        """Parts that show moments and, from one moment on, what changed before them; set by set."""
+        return [
+            Part(segment, MOMENT, moment)
+            for together in self._sets
+            for moment in range(first_change if together[0].is_change else 0, num_moments)
+            for segment in together
+        ]
+
+    def _show(self, batch: Batch) -> dict[str, Float[Tensor, " batch moment token dim"]]:
+        """Moments as they are, by segment."""
+        proprio, embodiment = batch.column("at", PROPRIO), batch.embodiment.repeat_interleave(batch.num_moments)
+        parts = self.observation(batch.images.flatten(0, 1), proprio.flatten(0, 1), embodiment)
+        return self._placed(parts, self._moment, batch.num_moments)
+
+    def _compare(self, batch: Batch) -> dict[str, Float[Tensor, " batch step token dim"]]:
+        """How moments differ from the ones before them, by segment; of none the first."""
+        steps = batch.num_moments - 1
+        if not (steps and self._change):
+            return {}
+        stride = torch.full_like(batch.embodiment, self.spec.frame_stride) if batch.stride is None else batch.stride
+        seconds = stride * self.get_buffer("_control_dt")[batch.embodiment]
+        windows = batch.images.unfold(1, 2, 1).movedim(-1, 2).flatten(0, 1)
+        proprio = batch.column("at", PROPRIO).unfold(1, 2, 1).movedim(-1, 2).flatten(0, 1)
+        rows = batch.embodiment.repeat_interleave(steps)
+        parts = self.observation.compare(windows, proprio, rows, seconds.repeat_interleave(steps))
+        return self._placed(parts, self._change, steps)
+
+    def _placed(
+        self, parts: Mapping[str, Tensor], segments: Sequence[Segment], count: int
+    ) -> dict[str, Float[Tensor, " batch element token dim"]]:
+        return {
+            segment.name: (parts[segment.name] + self.positions(Part(segment, MOMENT))).unflatten(0, (-1, count))
+            for segment in segments
+        }
 
     def _command(self, name: str, batch: Batch) -> Float[Tensor, " batch step token dim"]:
         clean = self.decoder(name).encode(batch)

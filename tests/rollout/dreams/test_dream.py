@@ -33,7 +33,7 @@ def a_model(num_moments: int = 10, without: tuple[str, ...] = (), **changes: obj
     torch.manual_seed(0)
     bodies = (Embodiment("arm", 4, 7, ("a",), 0.0125), Embodiment("car", 2, 3, ("a", "b"), 0.1))
     spec = DataSpec(bodies, ("a", "b"), (16, 16), num_moments=num_moments)
-    observation = {"patch_size": 8, "width": 8, "keypoints": 4}
+    observation = {"patch_size": 8, "width": 8, "keypoints": 4, "changes": 16}
     values = {
         "dim": 32,
         "depth": 3,
@@ -98,13 +98,18 @@ class Film:
             at={PROPRIO: torch.stack([self.proprio[moment] for moment in seen], dim=1)},
             between={ACTION: torch.stack([[*self.commands, commands][moment] for moment in seen], dim=1)},
         )
-        kept = [
-            item for item in self.model.remember(batch) if item.part.role != COMMANDS or item.part.moment in follows
-        ]
+        kept = [item for item in self.model.remember(batch) if step_of(item) is None or step_of(item) in follows]
         kept = [shifted(item, len(seen) - 1) for item in kept] if shift else kept
         present = Present(self.images[-1], batch.embodiment, batch.camera_is_pad)
         noise = {name: noise_of(self.model, name, now) for name in ("video", "proprio")}
         return self.model.answer(kept, "world_model", present, len(seen) - 1, batch.stride, noise=noise)
+
+
+def step_of(item: Shown) -> int | None:
+    """The step that commands or changes belong to."""
+    if item.part.segment.is_change:
+        return item.part.moment - 1
+    return item.part.moment if item.part.role == COMMANDS else None
 
 
 def noise_of(model: UnifiedModel, name: str, step: int) -> Tensor:

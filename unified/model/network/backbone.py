@@ -8,6 +8,8 @@ keys, keys and values of tokens that were computed before, gradient checkpointin
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -68,6 +70,25 @@ def _parted(rotation: Rotation, place: int) -> tuple[Rotation, Rotation]:
     return (cosine[:, :, :place], sine[:, :, :place]), (cosine[:, :, place:], sine[:, :, place:])
 
 
+@dataclass(frozen=True)
+class Closed:
+    """The first tokens of a sequence, in sets whose tokens see each other and nothing else, all at one moment.
+
+    Attributes:
+        runs: how many sets of which size follow each other, for example ((5, 17), (4, 2)).
+        is_pad: True for tokens that only they themselves see; None: none are.
+    """
+
+    runs: tuple[tuple[int, int], ...] = ()
+    is_pad: Bool[Tensor, " batch token"] | None = None
+
+    def __len__(self) -> int:
+        return sum(count * size for count, size in self.runs)
+
+
+NOTHING_CLOSED = Closed()
+
+
 class Attention(nn.Module):
     """Multi-head attention, no bias on queries, keys and values."""
 
@@ -77,45 +98,62 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.proj = nn.Linear(dim, dim)
 
-    def keys_values(self, tokens: Float[Tensor, " batch token dim"]) -> KeysValues:
-        """What these tokens offer."""
-        key, value = F.linear(tokens, self.qkv.weight[tokens.shape[-1] :]).chunk(2, dim=-1)
-        return self._heads(key), self._heads(value)
+    def heads(
+        self, tokens: Float[Tensor, " batch token dim"]
+    ) -> tuple[Float[Tensor, " batch head token channel"], KeysValues]:
+        """What these tokens ask, and what they offer."""
+        query, key, value = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return query, (key, value)
 
     def forward(
-        self,
-        tokens: Float[Tensor, " batch token dim"],
-        offered: KeysValues,
-        mask: Bool[Tensor, " #batch 1 #token source"] | None = None,
-        rotation: Rotation | None = None,
+        self, gathered: Sequence[Float[Tensor, " batch head _ channel"]]
     ) -> Float[Tensor, " batch token dim"]:
-        """What the tokens gather from what is offered."""
-        query = self._heads(F.linear(tokens, self.qkv.weight[: tokens.shape[-1]]))
-        if rotation is not None:
-            query = rotate(query, rotation)
-        return self.proj(attend(query, *offered, mask).transpose(1, 2).flatten(2))
-
-    def _heads(self, vectors: Float[Tensor, " batch token dim"]) -> Float[Tensor, " batch head token channel"]:
-        return vectors.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        """What tokens make of what they gathered, stretch by stretch."""
+        return self.proj(torch.cat([*gathered], dim=2).transpose(1, 2).flatten(2))
 
 
 def attend(
-    query: Float[Tensor, " batch head token channel"],
-    key: Float[Tensor, " batch head source channel"],
-    value: Float[Tensor, " batch head source channel"],
-    mask: Bool[Tensor, " #batch 1 #token source"] | None = None,
-) -> Float[Tensor, " batch head token channel"]:
-    """Scaled dot-product attention; mask is True where a token may be attended to.
+    query: Float[Tensor, " *batch token channel"],
+    key: Float[Tensor, " *batch source channel"],
+    value: Float[Tensor, " *batch source channel"],
+    bias: Float[Tensor, " *#batch #token source"] | None = None,
+) -> Float[Tensor, " *batch token channel"]:
+    """Scaled dot-product attention; minus infinity in `bias` hides a source from a token.
 
     On CPUs the plain products are used: PyTorch's fused kernel has a backward pass there that takes several times
     as long as two matrix products (tests/benchmarks/attention.py).
     """
     if query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return F.scaled_dot_product_attention(query, key, value, None if bias is None else bias.to(query.dtype))
     weights = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-2, -1)
-    if mask is not None:
-        weights = weights.masked_fill(~mask, float("-inf"))
+    if bias is not None:
+        weights = weights + bias.to(weights.dtype)
     return weights.softmax(dim=-1).to(value.dtype) @ value
+
+
+def bias_of(mask: Bool[Tensor, " *shape"]) -> Float[Tensor, " *shape"]:
+    """What hides the sources where the mask is False, see `attend`."""
+    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))
+
+
+def attend_within(
+    query: Float[Tensor, " batch head token channel"], offered: KeysValues, closed: Closed
+) -> list[Float[Tensor, " batch head _ channel"]]:
+    """What tokens of closed sets gather, run by run."""
+    sizes = [count * size for count, size in closed.runs]
+    pads = [None] * len(sizes) if closed.is_pad is None else closed.is_pad.split(sizes, dim=1)
+    stretches = zip(closed.runs, *(part.split(sizes, dim=2) for part in (query, *offered)), pads, strict=True)
+    gathered = []
+    for run, asked, key, value, is_pad in stretches:
+        if run[1] == 1:
+            gathered.append(value)
+            continue
+        bias = None
+        if is_pad is not None:
+            itself = torch.eye(run[1], dtype=torch.bool, device=query.device)
+            bias = bias_of(~is_pad.unflatten(1, run)[:, None, :, None] | itself)
+        gathered.append(attend(*(part.unflatten(2, run) for part in (asked, key, value)), bias).flatten(2, 3))
+    return gathered
 
 
 class Block(nn.Module):
@@ -134,26 +172,35 @@ class Block(nn.Module):
         self,
         tokens: Float[Tensor, " batch token dim"],
         skip: Float[Tensor, " batch token dim"] | None = None,
-        num_asked: int | None = None,
-        mask: Bool[Tensor, " #batch 1 _ source"] | None = None,
+        closed: Closed = NOTHING_CLOSED,
+        bias: Float[Tensor, " #batch 1 _ source"] | None = None,
         rotation: Rotation | None = None,
         past: KeysValues | None = None,
-    ) -> tuple[Float[Tensor, " batch asked dim"], KeysValues]:
-        """Transform the last `num_asked` tokens, which see all tokens and the past; and what all of these offer."""
+        is_last: bool = False,
+    ) -> tuple[Float[Tensor, " batch _ dim"], KeysValues]:
+        """Transform the tokens, if this is the last block only the open ones; and what all of them offer.
+
+        Open tokens, those after the closed ones, see all tokens and the past.
+        """
         if self.skip_linear is not None:
             tokens = self.skip_linear(torch.cat([tokens, skip], dim=-1))  # pyright: ignore[reportArgumentType, reportCallIssue]
-        normed = self.norm1(tokens)
-        own = key, value = self.attention.keys_values(normed)
-        if num_asked == 0:
-            return tokens[:, :0], own
-        if rotation is not None:
-            key = rotate(key, rotation)
-        if past is not None:
-            key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        if num_asked is not None:
-            tokens, normed = tokens[:, -num_asked:], normed[:, -num_asked:]
-            rotation = None if rotation is None else _parted(rotation, -num_asked)[1]
-        tokens = tokens + self.attention(normed, (key, value), mask, rotation)
+        query, own = self.attention.heads(self.norm1(tokens))
+        parts = [len(closed), query.shape[2] - len(closed)]
+        (within, query), (key, value) = query.split(parts, dim=2), own
+        gathered = []
+        if is_last:
+            tokens = tokens[:, len(closed) :]
+        else:
+            gathered += attend_within(within, (key.split(parts, dim=2)[0], value.split(parts, dim=2)[0]), closed)
+        if query.shape[2]:
+            if rotation is not None:
+                query, key = rotate(query, _parted(rotation, len(closed))[1]), rotate(key, rotation)
+            if past is not None:
+                key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+            gathered.append(attend(query, key, value, bias))
+        if not gathered:
+            return tokens, own
+        tokens = tokens + self.attention(gathered)
         return tokens + self.mlp(self.norm2(tokens)), own
 
 
@@ -210,46 +257,46 @@ class UViT(nn.Module):
         groups: Int[Tensor, " token"] | None = None,
         mask: Bool[Tensor, " #batch _ source"] | None = None,
         seconds: Float[Tensor, " #batch source"] | None = None,
-        num_asked: int | None = None,
+        closed: Closed = NOTHING_CLOSED,
         past: Past | None = None,
-    ) -> Float[Tensor, " batch asked dim"]:
-        """Transform the tokens.
+    ) -> Float[Tensor, " batch open dim"]:
+        """Transform the tokens, and return those that are not closed.
 
         Args:
             tokens: embedded tokens.
             t: diffusion times; None leaves them out, for callers that bring time in as a token (as published).
             groups: which time each token carries.
-            mask: True where a token (row) may attend to a token of the past or of these (column); None: everywhere.
+            mask: True where an open token (row) may attend to a token of the past or of these (column); None:
+                everywhere.
             seconds: the moment of each token, those of the past first; NaN: it has none; None: all at one moment.
-            num_asked: only the last so many are asked for; the last block spares itself the others.
+            closed: the first tokens, which see but their own sets; the last block spares itself them.
             past: what tokens that were computed before offer, from `keys_values`.
         """
         if t is not None:
             tokens = tokens + self.time(t)[:, groups]
-        return self.norm(self._run(tokens, mask, seconds, num_asked, past)[0])
+        return self.norm(self._run(tokens, closed, mask, seconds, past)[0])
 
     def keys_values(
         self,
         tokens: Float[Tensor, " batch token dim"],
         t: Float[Tensor, " batch group"],
         groups: Int[Tensor, " token"],
-        mask: Bool[Tensor, " #batch _ token"] | None = None,
-        seconds: Float[Tensor, " #batch token"] | None = None,
+        closed: Closed,
     ) -> Past:
-        """What the tokens offer to later ones."""
-        keys, values = zip(*self._run(tokens + self.time(t)[:, groups], mask, seconds, num_asked=0)[1], strict=True)
+        """What tokens that are all closed offer to later ones."""
+        keys, values = zip(*self._run(tokens + self.time(t)[:, groups], closed)[1], strict=True)
         return torch.stack([torch.stack(keys), torch.stack(values)])
 
     def _run(
         self,
         tokens: Tensor,
+        closed: Closed,
         mask: Tensor | None = None,
         seconds: Tensor | None = None,
-        num_asked: int | None = None,
         past: Past | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
         blocks = [*self.in_blocks, self.mid_block, *self.out_blocks]
-        mask = None if mask is None else mask[:, None]
+        bias = None if mask is None else bias_of(mask)[:, None]
         rotation = None if seconds is None else self.moments(seconds)
         seen: list[KeysValues | None] = [None] * len(blocks)
         if past is not None:
@@ -261,11 +308,8 @@ class UViT(nn.Module):
         offered: list[KeysValues] = []
         skips: list[Tensor] = []
         for index, block in enumerate(blocks):
-            is_last = index == len(blocks) - 1
-            asked = num_asked if is_last else None
-            rows = mask[:, :, -asked:] if mask is not None and asked is not None and mask.shape[2] > 1 else mask
             skip = skips.pop() if index > len(self.in_blocks) else None
-            inputs = (tokens, skip, asked, rows, rotation, seen[index])
+            inputs = (tokens, skip, closed, bias, rotation, seen[index], index == len(blocks) - 1)
             if self.gradient_checkpointing and self.training:
                 tokens, own = checkpoint(block, *inputs, use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues]
             else:

@@ -48,7 +48,7 @@ def shift_time(t: Float[Tensor, " *shape"], shift: float) -> Float[Tensor, " *sh
     """Move times towards noise (shift > 1); 0 and 1 stay.
 
     Source: Stable Diffusion 3 (arXiv:2403.03206), equation 23."""
-    return shift * t / (1 + (shift - 1) * t)
+    return (shift * t / (1 + (shift - 1) * t)).clamp(max=1)  # rounding
 
 
 def sample(

@@ -1,13 +1,14 @@
 """The token sequence, described once: which tokens there are, where they stand, and who sees whom.
 
-A sequence is the instruction, then the moments of a window with the commands executed between them (the *timeline*,
-clean), then what is asked (noisy): of each stream, one element a step.
+A sequence is the instruction, then the moments of a window, what changed between them and the commands executed between
+them (the *timeline*, clean), then what is asked (noisy): of each stream, one element a step.
 
-    instruction | moment 0, its commands, moment 1, its commands, ... | stream x: step 0, 1, ... | stream y: step 0, ...
+    instruction | moments | changes | commands | stream x: step 0, 1, ... | stream y: step 0, ...
 
-The instruction sees itself; what shows a stream at a moment sees that stream at that moment; commands see themselves.
-What is asked sees what its query says, and is seen by nobody but what the same query asks about the same step. So the
-timeline is computed once, can be cached, and nothing of the future leaks into it.
+The instruction sees itself; what shows a stream at a moment sees that stream at that moment; what shows a stream's
+change sees that; commands see themselves. What is asked sees what its query says, and is seen by nobody but what the
+same query asks about the same step. So the timeline is computed once, can be cached, and nothing of the future leaks
+into it.
 """
 
 import itertools
@@ -20,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from unified.model.network.backbone import Closed
 from unified.model.queries import Query
 
 INSTRUCTION, MOMENT, COMMANDS, ASKED = range(4)
@@ -36,6 +38,7 @@ class Segment:
         kinds: what distinguishes tokens at equal coordinates, for example the camera slot; counted from 0.
         by_camera: the kinds are camera slots, so that the tokens of a camera that a sample lacks can be masked.
         is_next: the element of a step belongs to the moment at its end, not at its beginning.
+        is_change: a part of a moment that shows how it differs from the moment before.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Segment:
     stream: str = ""
     by_camera: bool = False
     is_next: bool = False
+    is_change: bool = False
 
     def __len__(self) -> int:
         return self.coordinates.shape[0]
@@ -84,6 +88,7 @@ class Layout:
             asked, in order.
         cameras: the camera slot that a token shows; -1: none.
         slices: where each part stands.
+        runs: of the timeline, the sets that see but themselves, as `unified.model.network.backbone.Closed` has them.
     """
 
     def __init__(self, parts: Sequence[Part]):
@@ -103,6 +108,12 @@ class Layout:
         self.moments = torch.tensor(place, dtype=torch.float32).repeat_interleave(torch.tensor(sizes))
         self.env_steps = torch.cat([part.segment.coordinates[:, 0] for part in parts])
         self.cameras = torch.cat([part.segment.cameras for part in parts])
+        sets: list[int] = []
+        for before, part in zip([None, *parts], parts, strict=False):
+            if part.role != ASKED:
+                starts = before is None or not _see_each_other(before, part)
+                sets = [*sets, len(part.segment)] if starts else [*sets[:-1], sets[-1] + len(part.segment)]
+        self.runs = tuple((len([*same]), size) for size, same in itertools.groupby(sets))
 
     def to(self, device: torch.device) -> "Layout":
         """The same with its numbers on a device."""
@@ -121,36 +132,54 @@ class Layout:
         """How many tokens, the last of the sequence, are asked."""
         return sum(len(part.segment) for part in self.parts if part.role == ASKED)
 
-    def mask(self, queries: Mapping[str, Query]) -> Bool[Tensor, " token source"]:
-        """Who sees whom, if each stream's elements (by its name) are asked this query; others see but themselves."""
-        seen = torch.zeros(len(self.parts), len(self.parts), dtype=torch.bool)
-        for row, asking in enumerate(self.parts):
-            for column, part in enumerate(self.parts):
-                seen[row, column] = _sees(asking, part, queries)
+    def in_a_row(
+        self, pieces: Mapping[tuple[int, str], Float[Tensor, " batch element _ dim"]]
+    ) -> Float[Tensor, " batch token dim"]:
+        """The tokens of all parts in their order.
+
+        Args:
+            pieces: by role and segment its elements; what changed begins with the second moment.
+        """
+        elements = {key: piece.unbind(1) for key, piece in pieces.items()}
+        ordered = [elements[part.role, part.segment.name][part.moment - part.segment.is_change] for part in self.parts]
+        return torch.cat(ordered, dim=1)
+
+    def mask(self, queries: Mapping[str, Query]) -> Bool[Tensor, " asked source"]:
+        """What each token that is asked sees, if each stream's elements (by its name) are asked this query.
+
+        Elements of streams that nobody asks for see but themselves.
+        """
+        asked = [part for part in self.parts if part.role == ASKED]
+        seen = torch.tensor([[_sees(one, part, queries) for part in self.parts] for one in asked], dtype=torch.bool)
         sizes = torch.tensor([len(part.segment) for part in self.parts])
-        return seen.repeat_interleave(sizes, 0).repeat_interleave(sizes, 1)
+        return seen.repeat_interleave(sizes[-len(asked) :], 0).repeat_interleave(sizes, 1)
 
     def without_cameras(
-        self, mask: Bool[Tensor, " #batch token token"], camera_is_pad: Bool[Tensor, " batch camera"] | None
-    ) -> Bool[Tensor, " #batch token token"]:
+        self, mask: Bool[Tensor, " #batch asked token"], camera_is_pad: Bool[Tensor, " batch camera"] | None
+    ) -> Bool[Tensor, " #batch asked token"]:
         """A mask in which nobody sees cameras that a sample lacks; but every token sees itself."""
         if camera_is_pad is None:
             return mask
-        itself = torch.eye(self.num_tokens, dtype=torch.bool, device=mask.device)
+        itself = torch.eye(self.num_tokens, dtype=torch.bool, device=mask.device)[-self.num_asked :]
         return (mask & ~missing_cameras(self.cameras, camera_is_pad)[:, None]) | itself
+
+    def closed(self, camera_is_pad: Bool[Tensor, " batch camera"] | None) -> Closed:
+        """The timeline's tokens for the backbone."""
+        cameras = self.cameras[: self.num_tokens - self.num_asked]
+        return Closed(self.runs, None if camera_is_pad is None else missing_cameras(cameras, camera_is_pad))
+
+
+def _see_each_other(part: Part, other: Part) -> bool:
+    """Whether two parts of a timeline do."""
+    both, segments = (part.role, other.role), (part.segment, other.segment)
+    same_stream = segments[0].stream == segments[1].stream and segments[0].is_change == segments[1].is_change
+    return both == (MOMENT, MOMENT) and part.moment == other.moment and same_stream
 
 
 def _sees(asking: Part, part: Part, queries: Mapping[str, Query]) -> bool:
-    if asking is part:
-        return True
-    if asking.role == INSTRUCTION:
-        return part.role == INSTRUCTION
-    if asking.role == MOMENT:
-        same = part.moment == asking.moment and part.segment.stream == asking.segment.stream
-        return part.role == MOMENT and same
     query = queries.get(asking.segment.name)
-    if asking.role == COMMANDS or query is None:
-        return False
+    if asking is part or query is None:
+        return asking is part
     if part.role == ASKED:
         return part.moment == asking.moment and queries.get(part.segment.name) is query
     return sees(query, asking.moment, part)
@@ -160,7 +189,8 @@ def sees(query: Query, now: int, part: Part) -> bool:
     """Whether what a query asks about the step after moment `now` sees a part of the timeline."""
     if part.role == INSTRUCTION:
         return True
-    is_recent = query.history is None or part.moment >= now - query.history
+    earliest = part.moment - part.segment.is_change
+    is_recent = query.history is None or earliest >= now - query.history
     if part.role == COMMANDS:
         if part.moment == now:
             return part.segment.name in query.given

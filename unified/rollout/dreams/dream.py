@@ -74,6 +74,7 @@ class Dream:
         self.is_proprio_held = not any(PROPRIO in columns for columns in model.following.values())
         batch = batch.window(0, self.now).to(next(model.parameters()).device)
         self.present = replace(batch.window(self.now, self.now), between={}, ahead={}, ahead_is_pad=None)
+        self._before = self.present
         self._kept, self._is_present_kept = self._within(model.remember(batch)), True
 
     def ask(
@@ -163,7 +164,7 @@ class Dream:
             told = replace(told, between={ACTION: commands[:, None].to(told.images)})
         if self._is_present_kept:
             return [*self._kept, *(self.model.remember_commands(told, self.now) if told.between else [])]
-        shown = self.model.remember(told, self.now, self._history)
+        shown = self.model.remember(told, self.now, self._history, self._before)
         self._kept += [item for item in shown if item.part.role != COMMANDS]
         self._is_present_kept = True
         return [*self._kept, *(item for item in shown if item.part.role == COMMANDS)]
@@ -176,18 +177,20 @@ class Dream:
         images = answer[VIDEO][:, None].to(batch.images)
         if batch.camera_is_pad is not None:
             images = torch.where(batch.camera_is_pad[:, None, :, None, None, None], batch.images, images)
-        self.present, self.now = replace(batch, images=images, at=at), self.now + 1
+        self._before, self.present = batch, replace(batch, images=images, at=at)
+        self.now += 1
         self._kept, self._is_present_kept = self._within(self._kept), False
 
     def _within(self, shown: Sequence[Shown]) -> list[Shown]:
-        """What is kept of a timeline: anchor and window, and the commands between moments that still follow."""
+        """What is kept: anchor and window, and commands and changes between moments of them that follow each other."""
 
         def is_seen(moment: int) -> bool:
             return moment < self.anchor or moment > self.now - self.window
 
         def is_kept(part: Part) -> bool:
             follows = part.role != COMMANDS or is_seen(part.moment + 1)
-            return part.role == INSTRUCTION or (is_seen(part.moment) and follows)
+            compares = not part.segment.is_change or is_seen(part.moment - 1)
+            return part.role == INSTRUCTION or (is_seen(part.moment) and follows and compares)
 
         return [item for item in shown if is_kept(item.part)]
 
