@@ -26,8 +26,8 @@ class PictureChanges(nn.Module):
         super().__init__()
         if patch_size % SHRINK or any(side % patch_size for side in size):
             raise UserError(
-                f"observation.changes must be a multiple of {SHRINK} pixels that divides the picture's {size[0]}x{size[1]}, "
-                f"or 0, got {patch_size}."
+                f"observation.changes must be 0, or a multiple of {SHRINK} pixels that divides the picture's "
+                f"{size[0]}x{size[1]}, got {patch_size}."
             )
         self.grid = (size[0] // patch_size, size[1] // patch_size)
         self.stem = nn.Sequential(

@@ -31,8 +31,8 @@ class ObservationEncoder(nn.Module):
         keypoints: number of feature points that each picture gives, each a token, and one of all their places
             (`decoders.keypoints`); 0: none.
         first_stride: of the convolutions before them, 2 or 4 (`decoders.keypoints.trunk`).
-        changes: show also how each moment differs from the one before, to whoever may see both: pixels along the side of
-            the square that becomes one token (`decoders.changes`); 0: not.
+        changes: show also how each moment differs from the one before, to whoever may see both: pixels along the side
+            of the square that becomes one token (`decoders.changes`); 0: not.
         is_blind: show the same network nothing but grey, which tells what a policy owes to its eyes.
     """
 
@@ -124,7 +124,8 @@ class ObservationEncoder(nn.Module):
         seconds: Float[Tensor, " row"],
     ) -> dict[str, Float[Tensor, " row token dim"]]:
         """Tokens of what changed between two moments, `seconds` apart, by segment."""
-        assert self.changes is not None and self.rate_linear is not None
+        assert self.changes is not None
+        assert self.rate_linear is not None
         cameras = images.shape[2]
         before, now = (images * (not self.is_blind)).movedim(2, 1).flatten(0, 1).unbind(1)
         measured = self.normalizer.normalize(proprio, embodiment).clamp(-FARTHEST, FARTHEST)

@@ -305,3 +305,50 @@ def test_what_a_dream_needs_of_the_next_moment_is_imagined_and_not_carried_over(
     noise = {name: pure_noise(model).noise[name][:, 1] for name in model.query("world_model").wanted}
     imagined = model.sample(still, "world_model", 1, noise=noise)["proprio"]
     assert not close(imagined[0], still.at["observation.state"][0, 1], 1e-2)
+
+
+def test_training_goes_on_from_what_the_model_imagined_as_a_dream_does() -> None:
+    model, batch = a_model(), replace(a_batch(), ahead={}, ahead_is_pad=None)
+    noise = {name: part.clone() for name, part in pure_noise(model).noise.items()}
+    rounds = torch.tensor([0, 1, 2, 3, 3])
+    imagined = model._imagined(batch, replace(pure_noise(model), noise=noise, rounds=rounds))
+    query = model.query("world_model")
+    shown = batch
+    for number in range(3):  # the same, moment by moment
+        answers = {
+            now: model.sample(shown, query, now, noise={name: noise[name][:, now] for name in query.wanted})
+            for now in range(MOMENTS - 1)
+        }
+        images, proprio = shown.images.clone(), shown.at["observation.state"].clone()
+        for now, answer in answers.items():
+            images[:, now + 1], proprio[:, now + 1] = answer["video"], answer["proprio"]
+        is_there = ~batch.camera_is_pad[:, None, :, None, None, None]  # pyright: ignore[reportOptionalSubscript]
+        goes_on = rounds > number
+        images = torch.where(goes_on[:, None, None, None, None, None] & is_there, images, shown.images)
+        proprio = torch.where(goes_on[:, None, None], proprio, shown.at["observation.state"])
+        shown = replace(shown, images=images, at={"observation.state": proprio})
+    torch.testing.assert_close(imagined.images, shown.images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(imagined.at["observation.state"], shown.at["observation.state"], rtol=0, atol=1e-5)
+    assert torch.equal(imagined.images[0], batch.images[0])
+    assert not close(imagined.images[4, 1:], batch.images[4, 1:], 1e-2)
+
+
+def test_own_rollouts_leave_every_weight_its_gradient_in_mixed_precision() -> None:
+    model, batch = a_model(), a_batch()
+    asked = torch.zeros(ROWS, dtype=torch.long)
+    mixes = [tuple(model.query(name) for name in ("policy", "world_model", "inverse_dynamics"))]
+    draws = replace(model.draw([(0, row) for row in range(ROWS)]), rounds=torch.full((ROWS,), 2))
+    with torch.autocast("cpu", torch.bfloat16):
+        errors = model.loss(batch, mixes, asked, draws)
+    torch.stack([error.mean() for error, _ in errors.values()]).sum().backward()
+    without = {name for name, weight in model.named_parameters() if weight.grad is None}
+    assert without <= {"no_text"}, without
+
+
+def test_which_rows_go_on_by_themselves_is_drawn_from_their_keys() -> None:
+    config = replace(a_model().config, own_rollouts=0.5)
+    model = UnifiedModel(config, a_model().spec)
+    rounds = model.draw([(0, row) for row in range(200)]).rounds
+    assert 60 < int((rounds > 0).sum()) < 140
+    assert set(rounds.tolist()) == {0, *range(1, MOMENTS)}
+    assert torch.equal(model.draw([(0, 7)]).rounds, rounds[7:8])

@@ -97,9 +97,7 @@ class Answers(Tokens):
         return self.decoder(commands).columns.get("between", ())
 
     @torch.no_grad()
-    def remember(
-        self, batch: Batch, first: int = 0, history: float = 0.0, before: Batch | None = None
-    ) -> list[Shown]:
+    def remember(self, batch: Batch, first: int = 0, history: float = 0.0, before: Batch | None = None) -> list[Shown]:
         """A batch as the backbone keeps it: the instruction where a timeline begins, its moments, its commands.
 
         Args:

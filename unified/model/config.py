@@ -44,6 +44,8 @@ class ModelConfig:
         time_shifts: by stream; above 1, more training and denoise steps near noise (SD3's shift of the diffusion time).
         history_noise: in half of the windows, the pictures of each moment are up to this noisy, as a share of their
             range, and the model is told how much; what it imagines is never quite right either.
+        own_rollouts: share of the windows that are shown as the model itself would have gone on with them, for up to
+            all of their moments; what is wanted stays the truth.
         gradient_checkpointing: recompute blocks in the backward pass; a third slower, memory for one block only.
         compile: run the backbone through `torch.compile`.
     """
@@ -67,6 +69,7 @@ class ModelConfig:
         default_factory=lambda: {"plan": 10.0, "action": 10.0, "video": 3.0}
     )
     history_noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    own_rollouts: Annotated[float, Meta(ge=0, le=1)] = 0.0
     gradient_checkpointing: bool = False
     compile: bool = False
 

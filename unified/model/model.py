@@ -10,14 +10,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unified.model.answers import Answers
-from unified.model.batch import Batch
+from unified.model.batch import Batch, map_tensors
 from unified.model.config import TRUSTED_PACKAGES, ModelConfig
 from unified.model.network import diffusion
 from unified.model.network.sequence import ASKED, COMMANDS, INSTRUCTION, MOMENT, Layout, Part
 from unified.model.queries import Query
 from unified.model.spec import DataSpec
 from unified.model.stored import checkpoint
-from unified.model.stream import Present
+from unified.model.stream import VIDEO, Present
 
 Mix = tuple[Query, ...]
 """Queries that one row is asked at once: no stream is wanted by two of them."""
@@ -32,13 +32,15 @@ class Draws:
         noise: by stream (batch element *event).
         no_text: True where the instruction is withheld.
         history: how noisy each moment's pictures are (batch moment), as a share of their range.
-        history_noise: what is added to them; None where no moment is ever noisy.
+        rounds: on how many moments of its own imagination a moment rests at most; 0: the row is shown as recorded.
+        history_noise: what is added to the pictures; None where no moment is ever noisy.
     """
 
     t: dict[str, Tensor]
     noise: dict[str, Tensor]
     no_text: Bool[Tensor, " batch"]
     history: Float[Tensor, " batch moment"]
+    rounds: Int[Tensor, " batch"]
     history_noise: Float[Tensor, " batch moment camera channel height width"] | None = None
 
 
@@ -78,6 +80,7 @@ class UnifiedModel(Answers):
             {name: torch.cat([row.noise[name] for row in rows]) for name in rows[0].noise},
             torch.cat([row.no_text for row in rows]),
             torch.cat([row.history for row in rows]),
+            torch.cat([row.rounds for row in rows]),
             torch.cat(noises) if noises else None,
         )
 
@@ -102,7 +105,11 @@ class UnifiedModel(Answers):
             level = self.config.history_noise * torch.rand(1, moments, generator=generator) * is_noisy
             shape = (1, moments, len(self.spec.cameras), 3, *self.spec.image_size)
             history_noise = torch.randn(shape, generator=generator)
-        return Draws(t, noise, no_text, level, history_noise)
+        rounds = torch.zeros(1, dtype=torch.long)
+        if self.config.own_rollouts and moments > 1:
+            is_own = torch.rand(1, generator=generator) < self.config.own_rollouts
+            rounds = torch.randint(1, moments, (1,), generator=generator) * is_own
+        return Draws(t, noise, no_text, level, rounds, history_noise)
 
     def loss(
         self, batch: Batch, mixes: Sequence[Mix], asked: Int[Tensor, " batch"], draws: Draws
@@ -123,20 +130,41 @@ class UnifiedModel(Answers):
         """
         device = batch.images.device
         asked = asked.to(device)
-        layout, masks = self._training_layout(batch.num_moments, tuple(mixes), device)
-        streams = list(dict.fromkeys(part.segment.name for part in layout.parts if part.role == ASKED))
+        streams = self._training_layout(batch.num_moments, tuple(mixes), device)[0].asked
         clean = {name: self.decoder(name).encode(batch) for name in streams}
         t = {name: draws.t[name].to(device) for name in streams}
         noise = {name: draws.noise[name].to(device) for name in streams}
         noisy = {name: diffusion.add_noise(clean[name], noise[name], t[name]) for name in streams}
+        shown = self._imagined(batch, draws) if draws.rounds.any() else batch
+        predictions = self._predict(shown, (tuple(mixes), asked), noisy, t, draws)
+        errors = {}
+        for name, prediction in predictions.items():
+            is_clean = self.decoder(name).predicts == "clean"
+            target = clean[name] if is_clean else noise[name] - clean[name]
+            wants = torch.tensor([any(name in query.wanted for query in mix) for mix in mixes], device=device)
+            errors[name] = self._error(name, prediction, target, batch, wants[asked])
+        return errors
+
+    def _predict(
+        self,
+        batch: Batch,
+        questions: tuple[tuple[Mix, ...], Int[Tensor, " batch"]],
+        noisy: Mapping[str, Tensor],
+        t: Mapping[str, Float[Tensor, " batch element"]],
+        draws: Draws,
+    ) -> dict[str, Float[Tensor, " batch element *event"]]:
+        """What the network says of all elements of the streams that are asked for, in one pass."""
+        (mixes, asked), device = questions, batch.images.device
+        layout, masks = self._training_layout(batch.num_moments, mixes, device)
         history, shown = draws.history.to(device), batch
         if draws.history_noise is not None:
             added = history[:, :, None, None, None, None] * draws.history_noise.to(device)
             shown = replace(batch, images=batch.images + added)
         pieces = {(INSTRUCTION, self._instruction.name): self._tell(batch, draws.no_text.to(device))[:, None]}
-        pieces |= {(MOMENT, name): tokens for name, tokens in [*self._show(shown).items(), *self._compare(shown).items()]}
+        pieces |= {(MOMENT, name): tokens for name, tokens in self._show(shown).items()}
+        pieces |= {(MOMENT, name): tokens for name, tokens in self._compare(shown).items()}
         pieces |= {(COMMANDS, name): self._command(name, batch) for name in self._commands if batch.num_moments > 1}
-        pieces |= {(ASKED, name): self._ask(name, noisy[name], batch.embodiment) for name in streams}
+        pieces |= {(ASKED, name): self._ask(name, noisy[name], batch.embodiment) for name in layout.asked}
         output = self.backbone(
             layout.in_a_row(pieces),
             _times(layout, history, t),
@@ -145,17 +173,53 @@ class UnifiedModel(Answers):
             self._seconds(layout.moments, layout.env_steps, batch.embodiment, batch.stride),
             layout.closed(batch.camera_is_pad),
         )
-        counts = [self.num_elements(name, batch.num_moments) for name in streams]
-        sizes = [count * len(self._asked[name]) for name, count in zip(streams, counts, strict=True)]
-        errors = {}
-        for name, count, part in zip(streams, counts, output.split(sizes, dim=1), strict=True):
-            present = _present(batch, count)
-            prediction = self.decoder(name).decode(part.unflatten(1, (count, -1)).flatten(0, 1), present)
-            is_clean = self.decoder(name).predicts == "clean"
-            target = clean[name] if is_clean else noise[name] - clean[name]
-            wants = torch.tensor([any(name in query.wanted for query in mix) for mix in mixes], device=device)
-            errors[name] = self._error(name, prediction.unflatten(0, (-1, count)), target, batch, wants[asked])
-        return errors
+        counts = [self.num_elements(name, batch.num_moments) for name in layout.asked]
+        sizes = [count * len(self._asked[name]) for name, count in zip(layout.asked, counts, strict=True)]
+        predictions = {}
+        for name, count, part in zip(layout.asked, counts, output.split(sizes, dim=1), strict=True):
+            tokens = part.unflatten(1, (count, -1)).flatten(0, 1)
+            predictions[name] = self.decoder(name).decode(tokens, _present(batch, count)).unflatten(0, (-1, count))
+        return predictions
+
+    @torch.no_grad()
+    def _imagined(self, batch: Batch, draws: Draws) -> Batch:
+        """The batch, some rows of it as the model would have gone on with them, told what was executed.
+
+        All moments of a row are imagined at once, each from those before it; so after so many rounds a moment rests on
+        as many that were imagined.
+        """
+        query, rows = self.query("world_model"), draws.rounds.nonzero().flatten()
+        own, rounds = batch.select(rows.to(batch.images.device)), draws.rounds[rows].to(batch.images.device)
+        theirs = map_tensors(draws, lambda drawn: drawn[rows])
+        noise = {name: theirs.noise[name].to(batch.images.device) for name in query.wanted}
+        t = {name: torch.ones(part.shape[:2], device=part.device) for name, part in noise.items()}
+        plain = replace(theirs, history=0 * theirs.history, history_noise=None)
+        questions = (((query,),), torch.zeros_like(rounds))
+        for number in range(int(rounds.max())):
+            predictions = self._predict(own, questions, noise, t, plain)
+            own = self._go_on(own, predictions, noise, rounds > number)
+        torch.clear_autocast_cache()  # weights that were cast here have no gradient
+        images = batch.images.index_copy(0, rows.to(batch.images.device), own.images)
+        at = {name: column.index_copy(0, rows.to(column.device), own.at[name]) for name, column in batch.at.items()}
+        return replace(batch, images=images, at=at)
+
+    def _go_on(
+        self, batch: Batch, predictions: Mapping[str, Tensor], noise: Mapping[str, Tensor], goes_on: Tensor
+    ) -> Batch:
+        """Windows that show what was imagined from pure noise, where they go on and there is something to show."""
+        present, images, at = _present(batch, batch.num_moments - 1), batch.images, dict(batch.at)
+        for name, prediction in predictions.items():
+            clean = prediction.float() if self.decoder(name).predicts == "clean" else noise[name] - prediction.float()
+            imagined = self.decoder(name).to_data(clean.flatten(0, 1), present).unflatten(0, clean.shape[:2])
+            for column in self.following[name]:
+                at[column] = torch.cat([at[column][:, :1], imagined.to(at[column])], dim=1)
+            if name == VIDEO:
+                images = torch.cat([images[:, :1], imagined.to(images)], dim=1)
+        if batch.camera_is_pad is not None:
+            images = torch.where(batch.camera_is_pad[:, None, :, None, None, None], batch.images, images)
+        rows = goes_on[:, None, None]
+        at = {name: torch.where(rows, column, batch.at[name]) for name, column in at.items()}
+        return replace(batch, images=torch.where(rows[..., None, None, None], images, batch.images), at=at)
 
     def _error(
         self, name: str, prediction: Tensor, target: Tensor, batch: Batch, is_asked: Bool[Tensor, " batch"]

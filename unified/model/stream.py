@@ -13,6 +13,9 @@ from unified.model.network.sequence import Segment
 NEXT_MOMENT, STEP, PLAN = "next", "step", "plan"
 """Where a stream's elements lie: at the end of each step, within each step, or from each moment on."""
 
+VIDEO = "video"
+"""The stream whose data are the next moment's pictures."""
+
 
 @dataclass(frozen=True)
 class Present:

@@ -137,7 +137,7 @@ def check_same_architecture(
     for key in ARCHITECTURE_KEYS:
         if key in stored:
             shapes |= differences({key: stored[key]}, {key: given.get(key)})
-    harmless = {"gradient_checkpointing", "compile", "text_dropout", "time_shifts", "history_noise"}
+    harmless = {"gradient_checkpointing", "compile", "text_dropout", "time_shifts", "history_noise", "own_rollouts"}
     shapes = {key: value for key, value in shapes.items() if harmless.isdisjoint(key.split(".")[1:2])}
     if shapes:
         listing = "; ".join(f"{key}: {old} there, {new} here" for key, (old, new) in list(shapes.items())[:3])

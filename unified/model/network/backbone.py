@@ -105,9 +105,7 @@ class Attention(nn.Module):
         query, key, value = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return query, (key, value)
 
-    def forward(
-        self, gathered: Sequence[Float[Tensor, " batch head _ channel"]]
-    ) -> Float[Tensor, " batch token dim"]:
+    def forward(self, gathered: Sequence[Float[Tensor, " batch head _ channel"]]) -> Float[Tensor, " batch token dim"]:
         """What tokens make of what they gathered, stretch by stretch."""
         return self.proj(torch.cat([*gathered], dim=2).transpose(1, 2).flatten(2))
 

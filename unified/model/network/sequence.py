@@ -128,6 +128,11 @@ class Layout:
         return len(self.groups)
 
     @property
+    def asked(self) -> tuple[str, ...]:
+        """The streams that are asked for, in order."""
+        return tuple(dict.fromkeys(part.segment.name for part in self.parts if part.role == ASKED))
+
+    @property
     def num_asked(self) -> int:
         """How many tokens, the last of the sequence, are asked."""
         return sum(len(part.segment) for part in self.parts if part.role == ASKED)

@@ -17,9 +17,7 @@ from unified.model.model import UnifiedModel
 from unified.model.network.sequence import COMMANDS, INSTRUCTION, Part
 from unified.model.queries import Query
 from unified.model.spec import ACTION, PROPRIO
-from unified.model.stream import Present
-
-VIDEO = "video"
+from unified.model.stream import VIDEO, Present
 
 
 class Dream:

@@ -10,9 +10,10 @@ from unified.errors import check_numbers
 from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
 from unified.model.spec import ACTION
+from unified.model.stream import VIDEO
 from unified.report.strips import to_film
 from unified.report.video import Film, enlarge, error_map, side_by_side, stack
-from unified.rollout.dreams.dream import VIDEO, dream_film
+from unified.rollout.dreams.dream import dream_film
 from unified.training.callbacks.dashboard import add_film
 
 FRAMES_PER_SECOND = 2.0
