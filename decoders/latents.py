@@ -17,8 +17,8 @@ class LatentDecoder(FrameDecoder):
     """Frames as latents, in which noise is added; predicts the velocity.
 
     What is imagined goes back into the timeline as pixels, decoded after the frame before: moments are always shown as
-    pixels, recorded or imagined. The codec is not part of the checkpoint: its folder or name is, and its fingerprint,
-    so that a codec that changed since is refused.
+    pixels, recorded or imagined. A codec of ours lies in a trained model's folder; one of `diffusers` is found by its
+    name. Its fingerprint is part of the weights, so that a codec that changed since is refused.
 
     Args:
         dim: width of a token.

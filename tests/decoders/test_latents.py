@@ -1,5 +1,6 @@
 """A frozen codec in the place of pixels: learned from, decoded with, and refused when it changed or does not fit."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,33 @@ def test_video_may_be_latents_of_an_autoencoder_of_diffusers(kind: str, tmp_path
 def test_a_model_refuses_a_codec_that_changed_since_it_was_trained(tmp_path: Path) -> None:
     codec = make_codec()
     codec.save_pretrained(tmp_path / "codec")
-    latent_model(tmp_path / "codec").save_pretrained(tmp_path / "model")
-    UnifiedModel.from_pretrained(tmp_path / "model")
+    weights = latent_model(tmp_path / "codec").state_dict()
+    latent_model(tmp_path / "codec").load_state_dict(weights)
     codec.std[0] *= 1.01
     codec.save_pretrained(tmp_path / "codec")
     with pytest.raises(UserError, match=r"codec changed since this model was trained .* Put the old codec back"):
-        UnifiedModel.from_pretrained(tmp_path / "model")
+        latent_model(tmp_path / "codec").load_state_dict(weights)
+
+
+def test_a_model_carries_its_codec_wherever_it_goes(tmp_path: Path) -> None:
+    make_codec().save_pretrained(tmp_path / "codec")
+    model = latent_model(tmp_path / "codec").eval()
+    model.save_pretrained(tmp_path / "model")
+    shutil.rmtree(tmp_path / "codec")
+    shutil.move(tmp_path / "model", tmp_path / "elsewhere")
+    again = UnifiedModel.from_pretrained(tmp_path / "elsewhere")
+    again.save_pretrained(tmp_path / "once more")
+    shutil.rmtree(tmp_path / "elsewhere")
+    batch = random_batch(model.spec)
+    noise = {name: model.noise_of(name, [(row,) for row in range(len(batch))]) for name in model.decoders}
+    films = [
+        each.sample(batch, "video", noise=noise)["video"]
+        for each in (model, UnifiedModel.from_pretrained(tmp_path / "once more"))
+    ]
+    torch.testing.assert_close(*films, rtol=0, atol=0)
+    (tmp_path / "once more" / "codec-video" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"codec-video/config.json is damaged or was changed"):
+        UnifiedModel.from_pretrained(tmp_path / "once more")
 
 
 def test_a_codec_of_other_pictures_or_cameras_is_refused(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@
     stats.safetensors   the normalisation statistics, apart, so that they can be read without the weights
     config.yaml         architecture and data spec as plain data
     trained_on.json     queries, data sets and episodes that it was trained on, for whoever judges it
+    codec-<stream>/     the frozen codec of a stream that has one of ours
     README.md           the card
-    manifest.json       SHA-256 of the files above, written last
+    manifest.json       SHA-256 of the files above but the card, written last
 
 Nothing is ever unpickled, and a folder appears whole or not at all.
 """
@@ -43,6 +44,8 @@ WEIGHTS, STATS, CONFIG, HISTORY, CARD, MANIFEST = (
     "manifest.json",
 )
 HASHED = (WEIGHTS, STATS, CONFIG, HISTORY)
+CODEC = "codec-"
+"""Folders that begin with this hold the codecs of streams."""
 
 
 def save(model: "unified.model.model.UnifiedModel", folder: Path, card: str | None = None) -> Path:
@@ -56,15 +59,16 @@ def save(model: "unified.model.model.UnifiedModel", folder: Path, card: str | No
         temporary.mkdir()
         save_file(weights, temporary / WEIGHTS)
         save_file(stats, temporary / STATS)
-        config = {
-            "format_version": FORMAT_VERSION,
-            "model": dataclasses.replace(model.config, compile=False).to_dict(),
-            "spec": model.spec.to_dict(),
-        }
+        architecture = dataclasses.replace(model.config, compile=False).to_dict()
+        for stream, codec in _carried(model).items():
+            codec.save_pretrained(temporary / f"{CODEC}{stream}")
+            architecture["decoders"][stream]["init_args"]["codec"] = f"{CODEC}{stream}"
+        config = {"format_version": FORMAT_VERSION, "model": architecture, "spec": model.spec.to_dict()}
         (temporary / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         (temporary / HISTORY).write_text(json.dumps(model.history.to_dict(), indent=1) + "\n", encoding="utf-8")
         (temporary / CARD).write_text(card or default_card(model), encoding="utf-8")
-        hashes = {name: _sha256(temporary / name) for name in HASHED}
+        files = [*HASHED, *(str(path.relative_to(temporary)) for path in sorted(temporary.glob(f"{CODEC}*/*")))]
+        hashes = {name: _sha256(temporary / name) for name in files}
         (temporary / MANIFEST).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
     return folder
 
@@ -80,6 +84,7 @@ def load(
     folder = _locate(name)
     _check_hashes(folder)
     config = read_config(folder)
+    _find_codecs(folder, config)
     try:
         model = cls(ModelConfig.from_dict(config.get("model", {})), DataSpec.from_dict(config.get("spec", {})), trusted)
     except UserError as error:
@@ -145,6 +150,22 @@ def default_card(model: "unified.model.model.UnifiedModel") -> str:
     )
 
 
+def _carried(model: "unified.model.model.UnifiedModel") -> dict[str, Any]:
+    """The codecs that stand beside the weights, by stream; those that have a name on the Hub are found by it."""
+    codecs = {name: getattr(decoder, "codec", None) for name, decoder in model.decoders.items()}
+    return {name: codec for name, codec in codecs.items() if hasattr(codec, "save_pretrained")}
+
+
+def _find_codecs(folder: Path, config: dict[str, Any]) -> None:
+    """Name the codecs beside the weights by where they lie now."""
+    for path in folder.glob(f"{CODEC}*"):
+        inner: Any = config
+        for key in ("model", "decoders", path.name.removeprefix(CODEC), "init_args"):
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and inner.get("codec") == path.name:
+            inner["codec"] = str(path)
+
+
 def _split(model: "unified.model.model.UnifiedModel") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
     is_stat = {key: key.endswith(("normalizer.mean", "normalizer.std")) for key in state}
@@ -163,7 +184,7 @@ def _locate(name: Path | str) -> Path:
     from huggingface_hub import snapshot_download  # reaches for the network: only when a Hub id is meant
 
     try:
-        return Path(snapshot_download(str(name), allow_patterns=[*HASHED, CARD, MANIFEST]))
+        return Path(snapshot_download(str(name), allow_patterns=[*HASHED, f"{CODEC}*/*", CARD, MANIFEST]))
     except Exception as error:  # the library raises a dozen kinds, all of which mean the same to a user
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{name!r} is no local folder, and the Hub did not give it: {reason}") from error
@@ -174,7 +195,7 @@ def _check_hashes(folder: Path) -> None:
     if not path.is_file():
         raise UserError(f"{folder} is no checkpoint folder, or half of one: it has no {MANIFEST}.")
     hashes = read_json(path, dict[str, str])
-    for name in HASHED:
+    for name in [*HASHED, *(name for name in hashes if name.startswith(CODEC))]:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is incomplete: {name} is missing.")
         if _sha256(folder / name) != hashes.get(name):
