@@ -144,13 +144,14 @@ def attend_within(
     gathered = []
     for run, asked, key, value, is_pad in stretches:
         if run[1] == 1:
-            gathered.append(value)
+            gathered.append(value)  # whoever sees but itself
             continue
         bias = None
         if is_pad is not None:
             itself = torch.eye(run[1], dtype=torch.bool, device=query.device)
             bias = bias_of(~is_pad.unflatten(1, run)[:, None, :, None] | itself)
-        gathered.append(attend(*(part.unflatten(2, run) for part in (asked, key, value)), bias).flatten(2, 3))
+        asked, key, value = (part.unflatten(2, run) for part in (asked, key, value))
+        gathered.append(attend(asked, key, value, bias).flatten(2, 3))
     return gathered
 
 
