@@ -1,22 +1,20 @@
 """A tiny model with large random weights dreams: every step equals what a whole recomputation says."""
 
-import zlib
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.rollout.dreams.recomputing import Film
 from unified.errors import UserError
-from unified.model.answers import Shown
 from unified.model.batch import Batch
 from unified.model.config import ClassSpec, ModelConfig
-from unified.model.model import UnifiedModel, seed_of
+from unified.model.model import UnifiedModel
 from unified.model.network.sequence import COMMANDS, INSTRUCTION, MOMENT
 from unified.model.queries import Query
 from unified.model.spec import ACTION, PROPRIO, DataSpec, Embodiment
 from unified.model.stored.history import History
-from unified.model.stream import Present
 from unified.rollout.dreams.dream import Dream
 
 ROWS = 3
@@ -73,66 +71,13 @@ def commands_of(step: int) -> Tensor:
     return torch.randn(ROWS, 4, 4, generator=torch.Generator().manual_seed(100 + step))
 
 
-class Film:
-    """What was shown of a dream, moment by moment, so that every step can be computed anew from it."""
-
-    def __init__(self, start: Batch):
-        self.model = a_model()
-        self.images, self.proprio, self.commands = list(start.images.unbind(1)), list(start.at[PROPRIO].unbind(1)), []
-        self.commands += start.between[ACTION].unbind(1)
-        self.start = start
-
-    def append(self, dream: Dream, commands: Tensor) -> None:
-        self.images.append(dream.present.images[:, 0])
-        self.proprio.append(dream.present.at[PROPRIO][:, 0])
-        self.commands.append(commands)
-
-    def recomputed(self, commands: Tensor, window: int, anchor: int, shift: bool = False) -> dict[str, Tensor]:
-        """The next moment from all that is still seen, computed at once and numbered anew."""
-        now = len(self.images) - 1
-        seen = [moment for moment in range(now + 1) if moment < anchor or moment > now - window]
-        follows = [place for place, moment in enumerate(seen) if moment + 1 in [*seen, now + 1]]
-        batch = replace(
-            self.start,
-            images=torch.stack([self.images[moment] for moment in seen], dim=1),
-            at={PROPRIO: torch.stack([self.proprio[moment] for moment in seen], dim=1)},
-            between={ACTION: torch.stack([[*self.commands, commands][moment] for moment in seen], dim=1)},
-        )
-        kept = [item for item in self.model.remember(batch) if step_of(item) is None or step_of(item) in follows]
-        kept = [shifted(item, len(seen) - 1) for item in kept] if shift else kept
-        present = Present(self.images[-1], batch.embodiment, batch.camera_is_pad)
-        noise = {name: noise_of(self.model, name, now) for name in ("video", "proprio")}
-        return self.model.answer(kept, "world_model", present, len(seen) - 1, batch.stride, noise=noise)
-
-
-def step_of(item: Shown) -> int | None:
-    """The step that commands or changes belong to."""
-    if item.part.segment.is_change:
-        return item.part.moment - 1
-    return item.part.moment if item.part.role == COMMANDS else None
-
-
-def noise_of(model: UnifiedModel, name: str, step: int) -> Tensor:
-    seeds = [seed_of((0, row, step, zlib.crc32(name.encode()))) for row in range(ROWS)]
-    shape = model.decoder(name).event_shape()
-    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-
-
-def shifted(item: Shown, present: int) -> Shown:
-    """A moment of the window, but not its commands, one place further back; the oldest takes the latest one's."""
-    moment = item.part.moment
-    if item.part.role == MOMENT and 0 < moment < present:
-        moment = moment - 1 or present - 1
-    return replace(item, part=replace(item.part, moment=moment))
-
-
 def same(one: dict[str, Tensor], two: dict[str, Tensor], atol: float = 1e-5) -> bool:
     return all(torch.allclose(one[name], two[name], rtol=0, atol=atol) for name in one)
 
 
 def test_a_hundred_steps_equal_recomputation_when_moments_are_evicted() -> None:
     start = a_start(moments=3)
-    film = Film(start)
+    film = Film(a_model(), start)
     dream = Dream(film.model, start, window=8, anchor=1)
     for step in range(100):
         commands = commands_of(step)
