@@ -156,17 +156,24 @@ def test_a_stream_that_is_not_observed_says_nothing_even_through_the_others() ->
     torch.testing.assert_close(seen, unseen, rtol=0, atol=1e-6)
 
 
-def test_a_change_is_seen_by_whoever_sees_both_of_its_moments() -> None:
-    model = a_model()
+def test_a_change_is_seen_by_whoever_asks_for_changes_and_sees_both_of_its_moments() -> None:
+    plain, model, batch = a_model(), a_model(), a_batch()
     with torch.no_grad():
         for name in ("images_change", "proprio_change"):
             model.positions.kinds[f"{MOMENT}_{name}"].add_(5.0)
-    plain, batch = a_model(), a_batch()
     noise = {name: values[:, 1] for name, values in pure_noise(model).noise.items()}
-    expected = {"policy": False, "world_model": True, "inverse_dynamics": True, "inverse_by_sight": True}
-    for name, is_seen in expected.items():
-        for stream, value in model.sample(batch, name, 1, noise=noise).items():
-            assert close(value, plain.sample(batch, name, 1, noise=noise)[stream], 1e-4) != is_seen, (name, stream)
+    film = Query("film", wanted=("video",), changes=True)
+    expected = {
+        "policy": False,
+        "world_model": False,
+        "inverse_dynamics": True,
+        "inverse_by_sight": True,
+        film: True,
+        replace(film, history=0): False,
+    }
+    for query, is_seen in expected.items():
+        for stream, value in model.sample(batch, query, 1, noise=noise).items():
+            assert close(value, plain.sample(batch, query, 1, noise=noise)[stream], 1e-4) != is_seen, (query, stream)
 
 
 def test_a_query_sees_no_further_back_than_its_history() -> None:
@@ -232,7 +239,7 @@ def test_an_anchor_counts_as_one_stride_before_the_window_however_long_ago_it_wa
 def test_a_hundred_steps_with_a_cache_equal_recomputation_when_moments_are_evicted() -> None:
     model = a_model()
     long = a_batch(seed=6, moments=101)
-    query, window, anchor = model.query("world_model"), 8, 1
+    query, window, anchor = replace(model.query("world_model"), changes=True), 8, 1
     kept: list[Shown] = []
     for now in range(100):
         step = {name: column[:, now : now + 1] for name, column in long.between.items()}

@@ -23,6 +23,7 @@ class Query:
         history: how many moments before the present are seen; None: as many as there are.
         past_actions: the commands executed between the moments seen are seen too.
         observed: streams seen of the moments; None: all.
+        changes: what changed between two moments that are seen is seen as such too, if the model shows it.
         share: share of the training rows that are asked this; see `tasks.mixing`.
     """
 
@@ -32,6 +33,7 @@ class Query:
     history: int | None = None
     past_actions: bool = True
     observed: tuple[str, ...] | None = None
+    changes: bool = False
     share: float = 1.0
 
     def __post_init__(self) -> None:
@@ -74,8 +76,9 @@ QUERIES = {
     for query in (
         # The past's own commands tell a policy what it will do next better than any picture; it learns to copy them.
         Query("policy", wanted=("plan",), history=0, past_actions=False),
+        # Told what changed last, a film goes on with that instead of with the commands.
         Query("world_model", given=("action",), wanted=(NEXT,)),
-        Query("inverse_dynamics", given=(NEXT,), wanted=("action",), history=1, past_actions=False),
+        Query("inverse_dynamics", given=(NEXT,), wanted=("action",), history=1, past_actions=False, changes=True),
         # By sight alone: what a film shows of the body, without what the body measured.
         Query(
             "inverse_by_sight",
@@ -84,6 +87,7 @@ QUERIES = {
             history=1,
             past_actions=False,
             observed=("video",),
+            changes=True,
         ),
         Query("video", wanted=(NEXT,)),
         Query("joint", wanted=("action", NEXT)),

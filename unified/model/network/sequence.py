@@ -194,6 +194,8 @@ def sees(query: Query, now: int, part: Part) -> bool:
     """Whether what a query asks about the step after moment `now` sees a part of the timeline."""
     if part.role == INSTRUCTION:
         return True
+    if part.segment.is_change and not query.changes:
+        return False
     earliest = part.moment - part.segment.is_change
     is_recent = query.history is None or earliest >= now - query.history
     if part.role == COMMANDS:
