@@ -85,7 +85,9 @@ def test_what_no_row_is_asked_has_no_tokens(model: UnifiedModel) -> None:
     assert lengths == [timeline + plans, timeline + films, timeline + plans + films]
     lengths.clear()
     model.sample(batch, "policy")
-    assert lengths == [4], "an answer costs what it asks for; what it sees is there already"
+    model.sample(batch, "policy", num_steps=2)
+    seen = (1 + 2) + (4 + 1)
+    assert lengths == [seen + 4, 4, 4], "at once; or what it asks for, since what it sees is there already"
 
 
 def test_samples_of_a_batch_do_not_see_each_other(model: UnifiedModel) -> None:

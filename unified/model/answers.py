@@ -26,6 +26,9 @@ from unified.model.queries import Query
 from unified.model.stream import Present
 from unified.model.tokens import Tokens
 
+ONE_PASS = {"num_steps": 1, "solver": "euler", "guidance": 1.0}
+"""With these options of `Answers.answer` the network is called once."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -46,8 +49,7 @@ class Shown:
 class _Asked:
     """A query made ready: what is asked of whom, who sees what, and when everything is."""
 
-    streams: tuple[str, ...]
-    sizes: list[int]
+    query: Query
     mask: Bool[Tensor, " batch asked source"] | None
     seconds: Float[Tensor, " batch source"]
     present: Present
@@ -78,12 +80,48 @@ class Answers(Tokens):
             raise UserError(f"query {query.name!r} at moment {now} of {batch.num_moments}: there is no such step.")
         present = Present(batch.images[:, now], batch.embodiment, batch.camera_is_pad)
         first = 0 if query.history is None else max(0, now - query.history)
-        steps = slice(first, now + any(name in query.given for name in self._commands))
-        between = {name: column[:, steps] for name, column in batch.between.items()}
+        is_told = any(name in query.given for name in self._commands)
+        steps = slice(first, now + is_told)
+        sees_steps = is_told or (query.past_actions and now > first)
+        between = {name: column[:, steps] for name, column in batch.between.items() if sees_steps}
         known = replace(batch.window(first, now + self._needs_next(query)), between=between)
         pieces = [self._told(known), *self._moments(known), *self._steps(known)]
+        if ONE_PASS.items() <= {**ONE_PASS, **options}.items():
+            seen = [piece for piece in pieces if sees(query, now - first, piece[0])]
+            _check_given(query, now, first, [part for part, _ in seen])
+            rest = {name: value for name, value in options.items() if name not in ONE_PASS}
+            return self._answer_at_once(seen, query, present, now - first, batch.stride, **rest)
         shown = self._keep(pieces, batch.camera_is_pad, first)
         return self.answer(shown, query, present, now, batch.stride, **options)
+
+    def _answer_at_once(
+        self,
+        pieces: Sequence[tuple[Part, Tensor]],
+        query: Query,
+        present: Present,
+        now: int,
+        stride: Tensor | None,
+        generator: torch.Generator | None = None,
+        noise: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """What `answer` says with one denoise step, when nothing shall be kept: all tokens in one pass."""
+        asked = [Part(self._asked[name], ASKED, now) for name in query.wanted]
+        layout = Layout([*(part for part, _ in pieces), *asked]).to(present.images.device)
+        mask = None
+        if present.camera_is_pad is not None:
+            everything = torch.ones(
+                1, layout.num_asked, layout.num_tokens, dtype=torch.bool, device=present.images.device
+            )
+            mask = layout.without_cameras(everything, present.camera_is_pad)
+        seconds = self._seconds(layout.moments, layout.env_steps, present.embodiment, stride)
+        noisy = self._start(query, present, generator, noise)
+        t = torch.zeros(len(present.embodiment), len(layout.parts), device=present.images.device)
+        t[:, -len(asked) :] = 1.0
+        tokens = torch.cat([*(tokens for _, tokens in pieces), self._noisy_tokens(query, noisy, present)], dim=1)
+        output = self.backbone(tokens, t, layout.groups, mask, seconds, layout.closed(present.camera_is_pad))
+        velocity = self._decoded(query, output, noisy, t[:, -1], present)
+        clean = {name: noisy[name] - velocity[name] for name in query.wanted}
+        return {name: self.decoder(name).to_data(clean[name].float(), present) for name in query.wanted}
 
     def _needs_next(self, query: Query) -> bool:
         return any(segment.stream in query.given for segment in self._moment)
@@ -191,7 +229,7 @@ class Answers(Tokens):
         """
         query = self.query(query)
         seen = [item for item in shown if sees(query, now, item.part)]
-        _check_given(query, now, seen)
+        _check_given(query, now, 0, [item.part for item in seen])
         asked = self._prepare(query, now, shown, seen, present, stride)
         pasts = [torch.cat([item.past for item in seen], dim=-2)]
         if guidance != 1.0:
@@ -206,7 +244,7 @@ class Answers(Tokens):
             return {name: torch.lerp(answers[1][name], answers[0][name], guidance) for name in query.wanted}
 
         shift = min(self.config.time_shifts.get(name, 1.0) for name in query.wanted)
-        start = {name: noise[name] for name in query.wanted} if noise else self._noise(query.wanted, present, generator)
+        start = self._start(query, present, generator, noise)
         state = diffusion.sample(velocity, start, num_steps, shift, solver)
         return {name: self.decoder(name).to_data(state[name].float(), present) for name in query.wanted}
 
@@ -231,18 +269,28 @@ class Answers(Tokens):
         layout = Layout([*parts, *asked]).to(present.images.device)
         seconds = self._seconds(layout.moments, layout.env_steps, present.embodiment, stride)
         mask = _source_mask(seen, layout.cameras[-layout.num_asked :], present.camera_is_pad)
-        return _Asked(query.wanted, [len(part.segment) for part in asked], mask, seconds, present)
+        return _Asked(query, mask, seconds, present)
 
     def _velocity(self, asked: _Asked, noisy: dict[str, Tensor], time: Tensor, past: Past) -> dict[str, Tensor]:
         """What the network says of noisy streams, all at one diffusion time."""
-        body, size = asked.present.embodiment, len(asked.present.embodiment)
-        tokens = torch.cat([self._ask(name, noisy[name][:, None], body)[:, 0] for name in asked.streams], dim=1)
+        tokens = self._noisy_tokens(asked.query, noisy, asked.present)
         groups = torch.zeros(tokens.shape[1], dtype=torch.long, device=tokens.device)
-        t = time.expand(size)
+        t = time.expand(len(tokens))
         output = self.backbone(tokens, t[:, None], groups, asked.mask, asked.seconds, past=past)
+        return self._decoded(asked.query, output, noisy, t, asked.present)
+
+    def _noisy_tokens(self, query: Query, noisy: Mapping[str, Tensor], present: Present) -> Tensor:
+        body = present.embodiment
+        return torch.cat([self._ask(name, noisy[name][:, None], body)[:, 0] for name in query.wanted], dim=1)
+
+    def _decoded(
+        self, query: Query, output: Tensor, noisy: Mapping[str, Tensor], t: Tensor, present: Present
+    ) -> dict[str, Tensor]:
+        """Velocities, by stream."""
         velocity = {}
-        for name, part in zip(asked.streams, output.split(asked.sizes, dim=1), strict=True):
-            velocity[name] = self.decoder(name).decode(part, asked.present).float()
+        sizes = [len(self._asked[name]) for name in query.wanted]
+        for name, part in zip(query.wanted, output.split(sizes, dim=1), strict=True):
+            velocity[name] = self.decoder(name).decode(part, present).float()
             if self.decoder(name).predicts == "clean":
                 velocity[name] = diffusion.velocity_from_clean(velocity[name], noisy[name], t)
         return velocity
@@ -251,10 +299,19 @@ class Answers(Tokens):
         text = torch.cat([self.no_text, self.registers], dim=1) + self.positions(Part(self._instruction, INSTRUCTION))
         return self._keep([(Part(self._instruction, INSTRUCTION), text.expand(size, -1, -1))])[0].past
 
-    def _noise(self, names: Sequence[str], present: Present, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def _start(
+        self,
+        query: Query,
+        present: Present,
+        generator: torch.Generator | None,
+        noise: Mapping[str, Tensor] | None,
+    ) -> dict[str, Tensor]:
+        """The noise that an answer starts from: what is given, or drawn."""
+        if noise:
+            return {name: noise[name] for name in query.wanted}
         device = present.images.device
         source = device if generator is None else generator.device
-        shapes = {name: (len(present.embodiment), *self.decoder(name).event_shape()) for name in names}
+        shapes = {name: (len(present.embodiment), *self.decoder(name).event_shape()) for name in query.wanted}
         return {n: torch.randn(shape, generator=generator, device=source).to(device) for n, shape in shapes.items()}
 
 
@@ -265,9 +322,10 @@ def _joined(before: Batch, batch: Batch) -> Batch:
     return replace(batch, images=images, at=at, ahead={}, ahead_is_pad=None, moment_is_pad=None)
 
 
-def _check_given(query: Query, now: int, seen: Sequence[Shown]) -> None:
-    following = [item.part.segment for item in seen if (item.part.role, item.part.moment) == (MOMENT, now + 1)]
-    commands = [item.part.segment for item in seen if (item.part.role, item.part.moment) == (COMMANDS, now)]
+def _check_given(query: Query, now: int, first: int, seen: Sequence[Part]) -> None:
+    """What is seen is numbered from moment `first` on."""
+    following = [part.segment for part in seen if (part.role, part.moment + first) == (MOMENT, now + 1)]
+    commands = [part.segment for part in seen if (part.role, part.moment + first) == (COMMANDS, now)]
     known = {*(segment.stream for segment in following), *(segment.name for segment in commands)}
     missing = [name for name in query.given if name not in known]
     if missing:
