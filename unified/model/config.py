@@ -41,7 +41,8 @@ class ModelConfig:
         text: what turns instructions into tokens.
         decoders: one per stream, by the stream's name.
         text_dropout: share of training samples whose instruction is withheld, so that guidance works.
-        time_shifts: by stream; above 1, more training and denoise steps near noise (SD3's shift of the diffusion time).
+        time_shifts: by stream; above 1, more training and denoise steps near noise (SD3's shift of the diffusion time),
+            where answers of one denoise step are made.
         history_noise: in half of the windows, the pictures of each moment are up to this noisy, as a share of their
             range, and the model is told how much; what it imagines is never quite right either.
         own_rollouts: share of the windows that are shown as the model itself would have gone on with them, for up to
@@ -66,7 +67,7 @@ class ModelConfig:
     )
     text_dropout: Annotated[float, Meta(ge=0, le=1)] = 0.0
     time_shifts: dict[str, Annotated[float, Meta(gt=0, le=1e6)]] = field(
-        default_factory=lambda: {"plan": 10.0, "action": 10.0, "video": 3.0}
+        default_factory=lambda: {"plan": 10.0, "action": 10.0, "video": 10.0, "proprio": 10.0}
     )
     history_noise: Annotated[float, Meta(ge=0, le=1)] = 0.0
     own_rollouts: Annotated[float, Meta(ge=0, le=1)] = 0.0
