@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.recordings import vast_png
 from tests.worlds import small_model, small_spec
 from unified.cli import main
 from unified.model.spec import DataSpec, Embodiment
@@ -35,6 +36,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main([*record.split(), *options]) == 0
     Image.new("RGB", (32, 32), "red").save(folder / "red.png")
     Image.new("RGB", (48, 32), "red").save(folder / "wide.png")
+    Image.fromarray(np.full((32, 32), 1200, np.uint16)).save(folder / "deep.png")
+    (folder / "vast.png").write_bytes(vast_png())
     return folder
 
 
@@ -172,7 +175,9 @@ def test_pictures_of_every_camera_start_a_dream(workshop: Path, tmp_path: Path) 
         (("--picture", "red.png"), "say it in words: --task"),
         (("--picture", "wide.png", "--task", "reach"), "is 48x32 pixels; this checkpoint sees 32x32"),
         (("--picture", "side=red.png", "--task", "reach"), "Unknown camera of 'metaworld' 'side'"),
-        (("--picture", "model", "--task", "reach"), "is no picture that can be read"),
+        (("--picture", "model", "--task", "reach"), "the picture cannot be read"),
+        (("--picture", "deep.png", "--task", "reach"), "the picture has 16 bits a channel"),
+        (("--picture", "vast.png", "--task", "reach"), "3600000000 pixels) exceeds limit"),
         (("--picture", "red.png", "--task", "reach", "--start-proprio", "1,2"), "must be the 4 numbers"),
         (("--picture", "red.png", "--task", "reach", "--proprio", "recorded"), "nothing more is measured"),
     ],

@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -181,3 +183,11 @@ def rename_columns(root: Path, names: Mapping[str, str]) -> None:
         table = pq.read_table(path)
         pq.write_table(table.rename_columns([names.get(name, name) for name in table.column_names]), path)
     forget_digests(root)
+
+
+def vast_png() -> bytes:
+    """A file of a hundred bytes that says it is a picture of 60,000 x 60,000 pixels."""
+    blocks = ((b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 1, 0, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(7501))))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in blocks
+    )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.recordings import edit_table, film_path, forget_digests, png, record, store_pictures
+from tests.data.recordings import edit_table, film_path, forget_digests, png, record, store_pictures, vast_png
 from unified.data.cache import Cache
 from unified.data.frames import resize
 from unified.data.lerobot3.mp4 import find_encoding, read_mp4, write_mp4
@@ -351,6 +351,12 @@ def test_pictures_in_tables_are_read(root: Path):
 def test_pictures_of_more_than_8_bits_are_refused(root: Path, encode: Callable[[np.ndarray], bytes]):
     store_pictures(root, encode)
     with pytest.raises(DataError, match=r"episode 0 frame 0: .*16 bits a channel.*is_depth_map"):
+        open_cache(root)
+
+
+def test_pictures_too_large_for_memory_are_refused_by_their_header(root: Path):
+    store_pictures(root, lambda _: vast_png())
+    with pytest.raises(DataError, match=r"episode 0 frame 0: .*3600000000 pixels\) exceeds limit"):
         open_cache(root)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from unified.data.heldout import open_dataset, pick_window
-from unified.errors import UserError, unknown_name
+from unified.data.lerobot3.pictures import read_picture
+from unified.errors import DataError, UserError, unknown_name
 from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
 from unified.model.spec import ACTION, Embodiment
@@ -235,10 +235,9 @@ def _by_camera(files: Sequence[str], body: Embodiment) -> dict[str, Path]:
 
 def _read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
     try:
-        with Image.open(path) as opened:
-            picture = np.asarray(opened.convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is no picture that can be read: {error}") from error
+        picture = read_picture(path)
+    except DataError as error:
+        raise UserError(f"{path}: {error}") from error
     if picture.shape[:2] != size:
         got, wanted = f"{picture.shape[1]}x{picture.shape[0]}", f"{size[1]}x{size[0]}"
         raise UserError(
