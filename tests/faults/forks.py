@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-SECONDS, MEMORY = 30.0, 16 << 30
+SECONDS, MEMORY = 120.0, 16 << 30
 _NOT_FOR_USERS = re.compile(r"Traceback|Union subtypes|<class '|object at 0x|<locals>")
 
 
