@@ -179,6 +179,8 @@ def test_pictures_of_every_camera_start_a_dream(workshop: Path, tmp_path: Path) 
         (("--picture", "deep.png", "--task", "reach"), "the picture has 16 bits a channel"),
         (("--picture", "vast.png", "--task", "reach"), "3600000000 pixels) exceeds limit"),
         (("--picture", "red.png", "--task", "reach", "--start-proprio", "1,2"), "must be the 4 numbers"),
+        (("--picture", "red.png", "--task", "reach", "--start-proprio", "1,2,nan,4"), "must be finite numbers"),
+        (("--picture", "red.png", "--task", "reach", "--start-proprio", "1,2,3,1e300"), "must be finite numbers"),
         (("--picture", "red.png", "--task", "reach", "--proprio", "recorded"), "nothing more is measured"),
     ],
 )

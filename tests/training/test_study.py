@@ -74,6 +74,7 @@ def write(tmp_path: Path, write_config: Callable[..., Path], monkeypatch: pytest
         ({"evaluate": {"test": {"suite": "metaworld-dem"}}}, "Did you mean 'metaworld-demo'"),
         ({"evaluate": {"test": {"suite": "suite.yaml", "policy": "expert"}}}, "Unknown option 'policy'"),
         ({"start": "runs/none"}, "no checkpoint or run runs/none"),
+        ({"start": "."}, "without them nothing would be trained"),
         ({"corrections": {"suite": "suite.yaml"}}, "corrections: episodes must name a number for each round"),
         ({"corrections": {"suite": "suite.yaml", "episodes": [1], "share": 0.3}}, "Unknown option 'share'"),
     ],

@@ -259,6 +259,8 @@ def _runs(root: Path, arm: str, options: ArmOptions, recordings: Mapping[str, An
     start = options.get("start", ".")
     if not (Path(start).is_file() if start.endswith(".ckpt") else Path(start).is_dir()):
         raise UserError(f"there is no checkpoint or run {start} to start from.")
+    if "start" in options and "corrections" not in options:
+        raise UserError("start goes on in rounds of corrections; without them nothing would be trained.")
     budgets = [(value, "min") for value in options.get("cpu_minutes", ())]
     budgets += [(float(value), "steps") for value in options.get("steps", ())]
     for (budget, unit), seed in itertools.product(budgets, options.get("seeds", [0])):

@@ -196,7 +196,7 @@ def pictured_start(
     if proprio is not None and len(proprio) != body.proprio_dim:
         raise UserError(f"--start-proprio must be the {body.proprio_dim} numbers of {body.name!r}, got {len(proprio)}.")
     mean = model.observation.normalizer.mean[index, : body.proprio_dim].cpu().numpy()
-    measured = mean if proprio is None else np.array(proprio, np.float32)
+    measured = mean if proprio is None else _finite(proprio)
     stride = model.history.frame_stride(spec, body.name)
     batch = one_moment(model, body, stride, {"pixels": pixels, "agent_pos": measured}, task)
     about = {
@@ -216,6 +216,14 @@ def one_moment(model: UnifiedModel, body: Embodiment, stride: int, observation: 
     executed = np.zeros((0, stride, body.action_dim), np.float32)
     decision = Decision(0, 0, seen, executed, task, body.name, body.action_dim)
     return collate([decision], body.name, spec, stride)
+
+
+def _finite(proprio: Sequence[float]) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        measured = np.array(proprio, np.float32)
+    if not np.isfinite(measured).all():
+        raise UserError(f"--start-proprio must be finite numbers, got {', '.join(map(str, proprio))}.")
+    return measured
 
 
 def _by_camera(files: Sequence[str], body: Embodiment) -> dict[str, Path]:
