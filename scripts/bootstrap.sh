@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 fingerprint() {
-    { cat requirements.txt requirements-dev.txt pyproject.toml; printf '%s' "${UNIFIED_TORCH:-}"; pwd; } | cksum
+    { cat requirements.txt requirements-dev.txt pyproject.toml plugins/*/pyproject.toml; printf '%s' "${UNIFIED_TORCH:-}"; pwd; } | cksum
 }
 
 install_uv() {
@@ -103,6 +103,7 @@ if ! $venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 
 fi
 install_packages
 install --no-deps -e .
+[ "$kind" = dev ] && install --no-deps -e plugins/lerobot
 see_to_rendering
 echo "$kind $(fingerprint)" >"$stamp"
 say "ready: .venv/bin/unified demo"
