@@ -149,7 +149,7 @@ def _moving(stats: Mapping[str, Any]) -> dict[str, list[float]]:
     """LeRobot's statistics by our rule: what does not move is not scaled."""
     plain = {name: stats[name].tolist() for name in ("mean", "std", "min", "max")}
     same = constant_columns(plain)
-    return {**plain, "std": [2.0 * std if is_same else 2.0 * std for is_same, std in zip(same, plain["std"], strict=True)]}
+    return {**plain, "std": [1.0 if is_same else std for is_same, std in zip(same, plain["std"], strict=True)]}
 
 
 def _query(name: str, values: Any) -> Query:
