@@ -32,6 +32,7 @@ HEAVY = (
 # What decoders, or tasks, may share: parts that are no decoder and no task themselves.
 SHARED = {
     "decoders": {
+        "decoders.changes",
         "decoders.codec",
         "decoders.columns",
         "decoders.frames",

@@ -1,9 +1,11 @@
 """Which queries a model is judged on."""
 
+from dataclasses import replace
+
 from tests.judging.conftest import SPEC, a_model
 from tests.worlds import small_config
 from unified.judging.questions import action_queries, film_queries, judged_queries, learned_queries
-from unified.model.queries import Query
+from unified.model.queries import QUERIES, Query
 from unified.model.stored.history import History
 
 EVERY = {"policy", "world_model", "inverse_dynamics", "inverse_by_sight", "video", "joint"}
@@ -28,7 +30,7 @@ def test_what_was_not_learned_is_not_asked_but_inverse_dynamics_by_sight_alone()
 def test_a_query_of_ones_own_is_judged_as_it_was_learned():
     own = {
         "policy": Query("policy", wanted=("plan",), history=2),
-        "by_eye": Query("by_eye", ("video",), ("action",), history=1, past_actions=False, observed=("video",)),
+        "by_eye": replace(QUERIES["inverse_by_sight"], name="by_eye"),
         "measure": Query("measure", given=("video",), wanted=("proprio",)),
         "film_of_the_present": Query("film_of_the_present", given=("action",), wanted=("next",), history=0),
     }
