@@ -37,7 +37,8 @@ DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 def demo_spec(image_size: int = 64, num_cameras: int = 1) -> DataSpec:
     """The demo's data: windows of five moments from one camera of 64 pixels; or more and larger pictures."""
     cameras = tuple(f"camera{number}" for number in range(num_cameras))
-    return DataSpec((Embodiment("metaworld", 4, 4, cameras, 0.0125),), cameras, (image_size, image_size))
+    brings = {"next.reward": 1, "next.success": 1}
+    return DataSpec((Embodiment("metaworld", 4, 4, cameras, 0.0125, brings),), cameras, (image_size, image_size))
 
 
 def build(with_video: bool = True, spec: DataSpec | None = None, **changes: Any) -> UnifiedModel:

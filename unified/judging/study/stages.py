@@ -7,18 +7,16 @@ options of `unified record`, and `source` says how the new episodes are used (se
 does not say is as in the first source). Every round has the whole budget.
 """
 
-import ctypes
 import fcntl
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from unified import child
 from unified.errors import UserError
 from unified.judging.study.file import Run, Study, as_words, options_of
 from unified.training.options import parse
@@ -59,17 +57,8 @@ class Stage:
             fcntl.flock(log, fcntl.LOCK_EX)
             if self.done.exists():
                 return False
-            command = [sys.executable, "-m", "unified", *self.command()]
             environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=_end_with_parent
-            )
-            try:
-                status = child.wait()
-            except BaseException:
-                child.terminate()  # training saves itself first
-                child.wait()
-                raise
+            status = child.run(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         if status or not self.done.exists():
             said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["nothing"]
             reason = said[-1].removeprefix("unified: error: ")
@@ -154,10 +143,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(max(1, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours // 24:02d}:{hours % 24:02d}:{minutes:02d}:{rest:02d}"
-
-
-def _end_with_parent() -> None:
-    """Ask the system to end this process when the study is killed; where it cannot, the next one waits for its end."""
-    control = getattr(ctypes.CDLL(None), "prctl", None)
-    if control is not None:
-        control(1, signal.SIGTERM)  # PR_SET_PDEATHSIG of Linux
