@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from unified.model.config import ClassSpec, ModelConfig
     from unified.model.model import UnifiedModel
     from unified.model.queries import QUERIES, Query, get_query
+    from unified.rollout.dreams.env import DreamEnv, DreamVectorEnv
 
 _HOMES = {
     "ClassSpec": "unified.model.config",
@@ -20,9 +21,21 @@ _HOMES = {
     "QUERIES": "unified.model.queries",
     "Query": "unified.model.queries",
     "get_query": "unified.model.queries",
+    "DreamEnv": "unified.rollout.dreams.env",
+    "DreamVectorEnv": "unified.rollout.dreams.env",
 }
 
-__all__ = ["QUERIES", "ClassSpec", "ModelConfig", "Query", "UnifiedModel", "__version__", "get_query"]
+__all__ = [
+    "QUERIES",
+    "ClassSpec",
+    "DreamEnv",
+    "DreamVectorEnv",
+    "ModelConfig",
+    "Query",
+    "UnifiedModel",
+    "__version__",
+    "get_query",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -21,6 +21,7 @@ from unified.rollout.suites import Suite
 if TYPE_CHECKING:
     from unified.judging.open_loop import JudgedWindows
     from unified.model.model import UnifiedModel
+    from unified.rollout.dreams.env import Dreams
 
 HELP = "Run a policy in a suite: success with 95 % intervals beside expert and random, films, results.json, a page."
 EXAMPLES = """
@@ -57,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="policies beside a checkpoint, on the same episodes: built-in ones and baselines that the suite's "
         "environments offer (default: expert, where there is one, and random; '' for none)",
+    )
+    parser.add_argument(
+        "--inside",
+        metavar="CHECKPOINT",
+        help="also run the policy from the same starts in this checkpoint's imagination, which says what succeeds",
     )
     model = parser.add_argument_group("checkpoints")
     model.add_argument("--num-steps", type=int, default=1, metavar="N", help="denoise steps (default 1)")
@@ -123,6 +129,7 @@ def _judge_suite(args: argparse.Namespace, stack: ExitStack) -> int:
     model = None if is_builtin(args.policy, env_ids) else _load(args)
     policies = [args.policy if model is None else _make_policy(model, part, args) for part in suite.leaves]
     recordings = {} if model is None else _open_recordings(model, args)
+    dreams = _open_dreams(args, suite, policies)
     output = args.output or Path("runs") / f"evaluate-{label(args.policy)}-{suite.name}"
     folder = stack.enter_context(new_evaluation(output))
     filmed = with_films(episodes, args.films) if args.films else episodes
@@ -131,6 +138,9 @@ def _judge_suite(args: argparse.Namespace, stack: ExitStack) -> int:
     more: dict[str, Any] = {"duration_s": round(time.perf_counter() - started, 2)}
     more |= {"env_kwargs": changes} if changes else {}
     baselines: dict[str, list[EpisodeResult]] = {}
+    if dreams is not None:
+        name = f"in dreams of {label(args.inside)}"
+        baselines[name] = _rollouts(episodes, policies, suite, args, None, name, dreams)
     if model is not None:
         for name in beside:
             baselines[name] = _rollouts(episodes, [name] * len(policies), suite, args, None, name)
@@ -216,6 +226,25 @@ def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) 
     return policy
 
 
+def _open_dreams(args: argparse.Namespace, suite: Suite, policies: Sequence[Any]) -> "Dreams | None":
+    """The checkpoint that is dreamt by, if it can dream of all of the suite."""
+    if args.inside is None:
+        return None
+    from unified.judging.evaluation import body_of
+    from unified.rollout.dreams.env import Dreams
+    from unified.rollout.policies import load_on_device
+
+    if args.policy in ("expert", "play"):
+        raise UserError(f"The policy {args.policy!r} reads a simulator's state, which a dream has not.")
+    dreams = Dreams(load_on_device(args.inside, args.device))
+    for part, policy in zip(suite.leaves, policies, strict=True):
+        dreams(part.tasks[0].env_id, part.env_kwargs).close()
+        if not isinstance(policy, str):
+            body = dreams.model.history.find_body(dreams.model.spec, body_of(part), f"Suite {part.name}")
+            dreams.check(policy, body.name)
+    return dreams
+
+
 def _has_plans(model: "UnifiedModel", args: argparse.Namespace) -> bool:
     return bool(args.plans) and "video" in model.decoders and model.history.has_learned("joint")
 
@@ -286,9 +315,11 @@ def _rollouts(
     args: argparse.Namespace,
     folder: Path | None,
     name: str,
+    dreams: "Dreams | None" = None,
 ) -> list[EpisodeResult]:
-    """Run all episodes, part by part, with one policy for each part of the suite."""
+    """Run all episodes, part by part, with one policy for each part of the suite; in this process if in dreams."""
     from unified.judging.evaluation import episodes_of, run_policy
+    from unified.rollout.environments import make_env
 
     results: list[EpisodeResult] = []
     successes: list[bool] = []
@@ -300,5 +331,6 @@ def _rollouts(
 
         for part, policy in zip(suite.leaves, policies, strict=True):
             mine, steps = episodes_of(part, episodes), part.max_env_steps
-            results += run_policy(mine, policy, steps, folder, args.workers, args.envs, tell)
+            workers, make = (args.workers, make_env) if dreams is None else (0, dreams)
+            results += run_policy(mine, policy, steps, folder, workers, args.envs, tell, make)
     return results

@@ -125,18 +125,18 @@ def _check(args: argparse.Namespace) -> None:
 def _start(args: argparse.Namespace, model: "UnifiedModel") -> "Start":
     from dataclasses import replace
 
-    from unified.rollout.dreams.starts import pictured_start, recorded_start, simulated_start
+    from unified.rollout.dreams.starts import RecordedStarts, SimulatedStarts, pictured_start
     from unified.rollout.suites import parse_env_kwargs
 
     if args.data is not None:
         where = (args.episode or 0, args.frame or 0, args.steps or DEFAULT_STEPS, args.known)
-        start = recorded_start(model, args.data, *where, args.embodiment)
+        start = RecordedStarts(model, args.data, args.embodiment).begin(*where)
     elif args.env is not None:
         from unified.rollout.rendering import configure_rendering
 
         configure_rendering()
         kwargs = {} if args.env_kwargs is None else parse_env_kwargs(args.env_kwargs)
-        start = simulated_start(model, args.env, args.seed, kwargs, args.embodiment)
+        start = SimulatedStarts(model, args.env, kwargs, args.embodiment).draw(args.seed)
     else:
         proprio = None if args.start_proprio is None else _numbers(args.start_proprio)
         start = pictured_start(model, args.picture, args.task, args.embodiment, proprio)

@@ -16,7 +16,7 @@ from unified.errors import UserError
 from unified.judging.results import SCHEMA_VERSION, EpisodeResult, provenance, summarise
 from unified.model.spec import Embodiment
 from unified.report.video import file_name, write_mp4
-from unified.rollout.environments import make_env
+from unified.rollout.environments import MakeEnv, make_env
 from unified.rollout.episodes import Episode, FilmRequest, Finished, describe_body
 from unified.rollout.rollout import Policy, run_episodes
 from unified.rollout.suites import Suite
@@ -75,6 +75,7 @@ def run_policy(
     num_workers: int = 2,
     envs_per_worker: int = 10,
     on_episode: OnEpisode | None = None,
+    make_env: MakeEnv = make_env,
 ) -> list[EpisodeResult]:
     """Run episodes and keep the films that they ask for as <folder>/films/<env>-<seed>-<success or failure>.mp4.
 
@@ -98,7 +99,7 @@ def run_policy(
         if on_episode is not None:
             on_episode(result)
 
-    results = run_episodes(episodes, policy, num_workers, envs_per_worker, max_env_steps, keep)
+    results = run_episodes(episodes, policy, num_workers, envs_per_worker, max_env_steps, keep, make_env)
     return [replace(result, **films.get(index, {})) for index, result in enumerate(results)]
 
 

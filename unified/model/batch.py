@@ -1,7 +1,8 @@
 """What crosses from the data to the model: a window, as one frozen dataclass, shapes in its annotations."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +89,20 @@ class Batch:
             moment_is_pad=None if self.moment_is_pad is None else self.moment_is_pad[:, moments],
             ahead_is_pad=None if self.ahead_is_pad is None else self.ahead_is_pad[:, moments],
         )
+
+
+def stack_rows(batches: Sequence[Batch]) -> Batch:
+    """The rows of batches of equal shapes, one batch after the other."""
+
+    def join(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], Tensor):
+            return torch.cat([*values])
+        if isinstance(values[0], Mapping):
+            return {name: torch.cat([value[name] for value in values]) for name in values[0]}
+        return None if values[0] is None else tuple(itertools.chain(*values))
+
+    fields = [field.name for field in dataclasses.fields(Batch)]
+    return Batch(**{name: join([getattr(batch, name) for batch in batches]) for name in fields})
 
 
 def map_tensors[Tensors: Any](batch: Tensors, function: Callable[[Tensor], Tensor]) -> Tensors:

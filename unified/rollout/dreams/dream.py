@@ -2,7 +2,7 @@
 
 import copy
 import zlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unified.errors import UserError, check_numbers
 from unified.model.answers import Shown
-from unified.model.batch import Batch
+from unified.model.batch import Batch, stack_rows
 from unified.model.model import UnifiedModel
 from unified.model.network.sequence import COMMANDS, INSTRUCTION, Part
 from unified.model.queries import Query
@@ -68,6 +68,7 @@ class Dream:
         self._sampling = {"num_steps": num_steps, "solver": solver, "guidance": guidance}
         self._history = history
         self._keys = [(seed, *key) for key in (keys or [(row,) for row in range(len(batch))])]
+        self._older = [0] * len(batch)  # by how many moments each row is, if they began at different times
         self.now = batch.num_moments - 1
         self.is_proprio_held = not any(PROPRIO in columns for columns in model.following.values())
         batch = batch.window(0, self.now).to(next(model.parameters()).device)
@@ -130,6 +131,40 @@ class Dream:
         other._kept = list(self._kept)  # what is in it never changes
         return other
 
+    @classmethod
+    def joined(cls, dreams: Sequence["Dream"]) -> "Dream":
+        """Dreams whose `standing` is equal as one, a row each; they go on as they would have by themselves."""
+        other = copy.copy(dreams[0])
+        other.present, other._before = (
+            stack_rows([getattr(dream, name) for dream in dreams]) for name in ("present", "_before")
+        )
+        other._keys = [key for dream in dreams for key in dream._keys]
+        other._older = [dream.now - other.now + older for dream in dreams for older in dream._older]
+        other._kept = [_stack_shown(alike) for alike in zip(*(dream._kept for dream in dreams), strict=True)]
+        return other
+
+    def split(self) -> list["Dream"]:
+        """A dream for each row."""
+        return [self._row(row) for row in range(len(self._keys))]
+
+    @property
+    def standing(self) -> tuple[Hashable, ...]:
+        """What is equal of dreams that can be `joined`: how they dream, and what is kept of which moments."""
+        batch, options = self.present, (self.window, self.anchor, self._history, *self._sampling.items())
+        absent = [name for name in ("stride", "camera_is_pad") if getattr(batch, name) is None]
+        kept = [(item.part.segment.name, item.part.role, self._age(item.part)) for item in self._kept]
+        return id(self.model), *options, *absent, *batch.at, self._is_present_kept, *kept
+
+    def _age(self, part: Part) -> int:
+        return 0 if part.role == INSTRUCTION else self.now - part.moment
+
+    def _row(self, row: int) -> "Dream":
+        other, here, older = copy.copy(self), torch.tensor([row], device=self.present.images.device), self._older[row]
+        other.present, other._before = self.present.select(here), self._before.select(here)
+        other._keys, other._older, other.now = [self._keys[row]], [0], self.now + older
+        other._kept = [_row_shown(item, row, older) for item in self._kept]
+        return other
+
     def _query(self, query: Query | str, commands: Tensor | None) -> Query:
         query = self.model.query(query)
         self.model.history.check_learned(query.name)
@@ -152,7 +187,8 @@ class Dream:
         return self.model.answer(shown, query, present, self.now, batch.stride, noise=noise, **self._sampling)
 
     def _noise(self, stream: str) -> Tensor:
-        keys = [(*key, self.now, zlib.crc32(stream.encode())) for key in self._keys]
+        crc = zlib.crc32(stream.encode())
+        keys = [(*key, self.now + older, crc) for key, older in zip(self._keys, self._older, strict=True)]
         return self.model.noise_of(stream, keys).to(self.present.images.device)
 
     def _timeline(self, commands: Tensor | None) -> list[Shown]:
@@ -191,6 +227,38 @@ class Dream:
             return part.role == INSTRUCTION or (is_seen(part.moment) and follows and compares)
 
         return [item for item in shown if is_kept(item.part)]
+
+
+def step_together(
+    dreams: Sequence[Dream], commands: Sequence[Float[Tensor, " 1 frame_stride action_dim"]]
+) -> list[tuple[Dream, dict[str, Tensor]]]:
+    """Let dreams of one row each imagine their next moments, those that stand alike in one batch.
+
+    Returns:
+        For each the dream as it has gone on (those given are left where they are), and what `Dream.step` answers.
+    """
+    alike: dict[Any, list[int]] = {}
+    for number, dream in enumerate(dreams):
+        alike.setdefault(dream.standing, []).append(number)
+    went: dict[int, tuple[Dream, dict[str, Tensor]]] = {}
+    for numbers in alike.values():
+        together = Dream.joined([dreams[number] for number in numbers])
+        answer = together.step(torch.cat([commands[number] for number in numbers]))
+        for row, (number, dream) in enumerate(zip(numbers, together.split(), strict=True)):
+            went[number] = dream, {name: value[row : row + 1] for name, value in answer.items()}
+    return [went[number] for number in range(len(dreams))]
+
+
+def _stack_shown(alike: Sequence[Shown]) -> Shown:
+    pads = [item.is_pad for item in alike if item.is_pad is not None]
+    past = torch.cat([item.past for item in alike], dim=2)
+    return Shown(alike[0].part, past, torch.cat(pads) if pads else None)
+
+
+def _row_shown(shown: Shown, row: int, older: int) -> Shown:
+    part = shown.part if shown.part.role == INSTRUCTION else replace(shown.part, moment=shown.part.moment + older)
+    is_pad = None if shown.is_pad is None else shown.is_pad[row : row + 1]
+    return Shown(part, shown.past[:, :, row : row + 1].clone(), is_pad)  # no view: the other rows may go
 
 
 def dream_film(

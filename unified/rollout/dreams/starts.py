@@ -16,6 +16,7 @@ from unified.errors import DataError, UserError, unknown_name
 from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
 from unified.model.spec import ACTION, Embodiment
+from unified.model.stored.history import TRAINED
 from unified.rollout.builtin import Acting
 from unified.rollout.episodes import Decision, Observations, describe_body
 from unified.rollout.policies import collate
@@ -115,56 +116,110 @@ class Start:
     about: Mapping[str, Any]
 
 
-def recorded_start(
-    model: UnifiedModel, root: str, episode: int, frame: int, steps: int, known: int | None, embodiment: str | None
-) -> Start:
-    """A frame of a recording; as many moments before it are known as the model sees at once, if it has them.
+class RecordedStarts:
+    """Frames of a recording.
 
     Args:
         model: that dreams.
         root, embodiment: see `unified.data.heldout.open_dataset`.
-        episode, frame: of the present.
-        steps: moments that are to be imagined.
-        known: moments that are known, the present included; None: as many as the model was trained to see.
+
+    Attributes:
+        body, stride: as the model knows them.
+        low, high: the least and the largest of every action in the recording.
+        episodes: numbers of those that the model held out or never saw; of all, if it was trained on all.
 
     Raises:
-        UserError: if the recording does not fit the model, or has no such frame.
+        UserError: if the recording does not fit the model.
     """
-    judged = open_dataset(root, model.spec, model.history, embodiment, every=True)
-    (source,) = judged.windows.sources
-    before = frame // source.frame_stride + 1
-    known = min(before, max(model.spec.num_moments - 1, 1)) if known is None else known
-    whole = pick_window(judged.windows, episode, frame, 0, known)
-    (place,) = whole.episode.tolist()
-    left = int(source.cache.bounds[place + 1] - whole.present[0] - 1)  # env steps to the last frame
-    ahead = min(steps, left // source.frame_stride)
-    batch = pick_window(judged.windows, episode, frame, ahead * source.frame_stride, known).fetch()
-    spec = model.spec
-    told = batch.between[ACTION][0, known - 1 :]
-    reality = Recorded(batch.window(known, known + ahead - 1), told, source.cache, place)
-    about = {"data": root, "episode": episode, "frame": frame, "episode_was": judged.status[episode]}
-    body = spec.embodiments[spec.index(source.embodiment)]
-    return Start(batch.window(0, known - 1), body, source.frame_stride, reality, about)
+
+    def __init__(self, model: UnifiedModel, root: str, embodiment: str | None = None):
+        self._model, self._root = model, root
+        self._judged = open_dataset(root, model.spec, model.history, embodiment, every=True)
+        (self._source,) = self._judged.windows.sources
+        self.body = model.spec.embodiments[model.spec.index(self._source.embodiment)]
+        self.stride = self._source.frame_stride
+        actions = self._source.cache.columns[ACTION]
+        self.low, self.high = np.min(actions, axis=0), np.max(actions, axis=0)
+        statuses = self._judged.status
+        self.episodes = [number for number in statuses if statuses[number] != TRAINED] or [*statuses]
+
+    def begin(self, episode: int, frame: int, steps: int | None = None, known: int | None = None) -> Start:
+        """A frame; as many moments before it are known as the model sees at once, if it has them.
+
+        Args:
+            episode, frame: of the present.
+            steps: moments that are to be imagined; None: to the episode's end.
+            known: moments that are known, the present included; None: as many as the model was trained to see.
+
+        Raises:
+            UserError: if there is no such frame.
+        """
+        source, spec, before = self._source, self._model.spec, frame // self.stride + 1
+        known = min(before, max(spec.num_moments - 1, 1)) if known is None else known
+        whole = pick_window(self._judged.windows, episode, frame, 0, known)
+        (place,) = whole.episode.tolist()
+        left = int(source.cache.bounds[place + 1] - whole.present[0] - 1) // self.stride  # moments to the last frame
+        ahead = left if steps is None else min(steps, left)
+        batch = pick_window(self._judged.windows, episode, frame, ahead * self.stride, known).fetch()
+        told = batch.between[ACTION][0, known - 1 :]
+        reality = Recorded(batch.window(known, known + ahead - 1), told, source.cache, place)
+        status = self._judged.status[episode]
+        about = {"data": self._root, "episode": episode, "frame": frame, "episode_was": status}
+        return Start(batch.window(0, known - 1), self.body, self.stride, reality, about)
+
+    def draw(self, seed: int) -> Start:
+        """The beginning of one of `episodes`."""
+        return self.begin(int(np.random.default_rng(seed).choice(self.episodes)), 0)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-def simulated_start(
-    model: UnifiedModel, env_id: str, seed: int, env_kwargs: Mapping[str, Any], embodiment: str | None
-) -> Start:
+class SimulatedStarts:
     """Where an environment is reset to; it then goes on beside the dream.
+
+    Args:
+        model: that dreams.
+        env_id, env_kwargs: of the environment.
+        embodiment: the model's name of the body, where more than one fits.
+
+    Attributes:
+        env: the environment.
+        body, stride: as the model knows them.
+        low, high: bounds of its actions.
 
     Raises:
         UserError: if it cannot be made, or its body or cameras are not the model's.
     """
-    probe = make_env(env_id, {**env_kwargs, "cameras": ()})
-    body = model.history.find_body(model.spec, describe_body(probe), env_id, embodiment)
-    probe.close()
-    height, width = model.spec.image_size
-    if height != width:
-        raise UserError(f"Environments draw squares; this checkpoint sees {height}x{width} pixels.")
-    env = make_env(env_id, {**env_kwargs, "cameras": body.cameras, "image_size": height})
-    stride = model.history.frame_stride(model.spec, body.name)
-    reality = Simulated(env, env.reset(seed=seed)[0], body, stride, model)
-    return Start(reality.moment(), body, stride, reality, {"env": env_id, "env_seed": seed})
+
+    def __init__(
+        self,
+        model: UnifiedModel,
+        env_id: str,
+        env_kwargs: Mapping[str, Any] | None = None,
+        embodiment: str | None = None,
+    ):
+        kwargs = dict(env_kwargs or {})
+        probe = make_env(env_id, {**kwargs, "cameras": ()})
+        self.body = model.history.find_body(model.spec, describe_body(probe), env_id, embodiment)
+        probe.close()
+        height, width = model.spec.image_size
+        if height != width:
+            raise UserError(f"Environments draw squares; this checkpoint sees {height}x{width} pixels.")
+        self.env = make_env(env_id, {**kwargs, "cameras": self.body.cameras, "image_size": height})
+        self.stride = model.history.frame_stride(model.spec, self.body.name)
+        self.low, self.high = self.env.action_space.low, self.env.action_space.high
+        self._model, self._env_id = model, env_id
+
+    def draw(self, seed: int) -> Start:
+        """Where the environment is reset to with this seed."""
+        self.env.unwrapped.render_pixels = True
+        reality = Simulated(self.env, self.env.reset(seed=seed)[0], self.body, self.stride, self._model)
+        return Start(reality.moment(), self.body, self.stride, reality, {"env": self._env_id, "env_seed": seed})
+
+    def close(self) -> None:
+        """Give its memory back."""
+        self.env.close()
 
 
 def pictured_start(
