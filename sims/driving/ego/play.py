@@ -51,7 +51,7 @@ class Player:
         self._speed_mps = rng.uniform(1.0, 14.0)
         self._offset_m = rng.normal(scale=1.0)
         self._tempo, self._phase = rng.uniform(0.1, 0.35), rng.uniform(0, 2 * np.pi)
-        self._turn = rng.choice([-1.0, 1.0]) * rng.uniform(0.1, 0.5)
+        self._turn = rng.choice([-1.0, 1.0]) * rng.uniform(0.1, 1.0)
         self._brake = -rng.uniform(0.1, 0.8)
 
     def _steer(self, world: World) -> float:

@@ -85,6 +85,15 @@ class Simulated:
         self._acted = None
         return None if self._is_over else self.moment()
 
+    def get_state(self) -> Any:
+        """Where it stands, for `set_state`; None if the environment cannot say."""
+        return (self.env.get_sim_state(), self._observation, self._is_over) if self.env.sim_state_size else None
+
+    def set_state(self, state: Any) -> None:
+        """Go on from there."""
+        vector, self._observation, self._is_over = state
+        self.env.set_sim_state(vector)
+
     def close(self) -> None:
         """Give its memory back."""
         self.env.close()

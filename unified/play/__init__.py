@@ -1,0 +1,1 @@
+"""A dream that somebody steers in the browser."""
