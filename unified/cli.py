@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study": ("unified.commands.study", "compare recipes that a file describes: recordings, arms, seeds, budgets"),
     "generate": ("unified.commands.generate", "imagine the film that follows a recorded frame"),
     "play": ("unified.commands.play", "steer a checkpoint's dream in the browser, beside the real world"),
+    "watch": ("unified.commands.watch", "make a drift watch, which ends dreams that deserve no belief"),
     "gallery": ("unified.commands.gallery", "a page with a film of every environment, its expert and its speed"),
     "doctor": ("unified.commands.doctor", "what this machine has and lacks, with the fix for each"),
 }

@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="also run the policy from the same starts in this checkpoint's imagination, which says what succeeds",
     )
+    parser.add_argument("--watch", metavar="DIR", help="a drift watch, from `unified watch`, that ends bad dreams")
     model = parser.add_argument_group("checkpoints")
     model.add_argument("--num-steps", type=int, default=1, metavar="N", help="denoise steps (default 1)")
     model.add_argument(
@@ -229,14 +230,18 @@ def _make_policy(model: "UnifiedModel", suite: Suite, args: argparse.Namespace) 
 def _open_dreams(args: argparse.Namespace, suite: Suite, policies: Sequence[Any]) -> "Dreams | None":
     """The checkpoint that is dreamt by, if it can dream of all of the suite."""
     if args.inside is None:
+        if args.watch is not None:
+            raise UserError("--watch looks on at dreams; say whose: --inside CHECKPOINT.")
         return None
     from unified.judging.evaluation import body_of
     from unified.rollout.dreams.env import Dreams
+    from unified.rollout.dreams.watch import DriftWatch
     from unified.rollout.policies import load_on_device
 
     if args.policy in ("expert", "play"):
         raise UserError(f"The policy {args.policy!r} reads a simulator's state, which a dream has not.")
-    dreams = Dreams(load_on_device(args.inside, args.device))
+    watch = None if args.watch is None else DriftWatch.load(args.watch)
+    dreams = Dreams(load_on_device(args.inside, args.device), watch=watch)
     for part, policy in zip(suite.leaves, policies, strict=True):
         dreams(part.tasks[0].env_id, part.env_kwargs).close()
         if not isinstance(policy, str):

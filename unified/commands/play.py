@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-steps", type=int, default=1, metavar="N", help="denoise steps (default 1)")
     parser.add_argument("--window", type=int, metavar="N", help="most moments seen at once (default: as in training)")
     parser.add_argument("--anchor", type=int, default=0, metavar="N", help="first moments kept for good (default 0)")
+    parser.add_argument("--watch", metavar="DIR", help="a drift watch, from `unified watch`, that ends bad dreams")
     parser.add_argument("--output", type=Path, default=Path("runs/play"), metavar="DIR", help="default: runs/play")
     parser.add_argument("--device", help="where the model runs (default: cuda where there is one, else cpu)")
     parser.add_argument(
@@ -47,12 +48,14 @@ def run(args: argparse.Namespace) -> int:
     check_numbers(least=0, most=65535, prefix="--", port=args.port)
     from unified.play.server import PlayServer
     from unified.play.session import Worlds
+    from unified.rollout.dreams.watch import DriftWatch
     from unified.rollout.policies import load_on_device
     from unified.rollout.rendering import configure_rendering
     from unified.rollout.suites import parse_env_kwargs
 
     configure_rendering()
     options = {name: getattr(args, name) for name in ("embodiment", "num_steps", "window", "anchor")}
+    options["watch"] = None if args.watch is None else DriftWatch.load(args.watch)
     kwargs = parse_env_kwargs(args.env_kwargs or "{}")
     worlds = Worlds(load_on_device(args.checkpoint, args.device), args.env, args.data, kwargs, **options)
     server = PlayServer(worlds, args.output, args.host, args.port)
