@@ -351,3 +351,32 @@ def test_a_recording_that_does_not_fit_the_model_is_refused(workshop):
         open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, cameras=("front",)),)), History())
     with pytest.raises(UserError, match="has 4 actions"):
         open_dataset(workshop / "play", replace(SPEC, embodiments=(replace(SAWYER, action_dim=7),)), History())
+
+
+def test_a_policy_runs_inside_a_checkpoint_s_imagination_from_the_same_starts(workshop, capsys):
+    from tests.rollout.dreams.test_env import a_model
+
+    suite = workshop / "small.yaml"
+    suite.write_text(SUITE.replace("32}", "16}"))
+    a_model().save_pretrained(workshop / "dreamer")
+    out = workshop / "inside"
+    words = ["evaluate", "--suite", str(suite), "--workers", "0", "--films", "0", "--baselines", "", "--plans", "0"]
+    words += ["--inside", str(workshop / "dreamer"), "--output", str(out)]
+    assert main([*words, "--policy", str(workshop / "dreamer"), "--n-action-steps", "2"]) == 0
+    results = read_results(out / "results.json")
+    (name,) = results["baselines"]
+    assert name == "in dreams of dreamer"
+    assert results["baselines"][name]["episodes"] == len(results["episodes"]) == 4
+    assert set(results["baselines"][name]["summary"]["per_task"]) == set(results["summary"]["per_task"])
+    assert name in (out / "report.html").read_text()
+    assert main([*words, "--policy", "random"]) == 0
+    for policy, more, message in (
+        ("expert", (), "reads a simulator's state"),
+        (str(workshop / "dreamer"), ("--n-action-steps", "3"), "2 env steps apart, and the policy looks every 3"),
+        (str(workshop / "model"), ("--n-action-steps", "2"), "16 pixels"),
+    ):
+        capsys.readouterr()
+        assert main([*words, "--policy", policy, *more]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["evaluate", "--policy", "random", "--suite", str(suite), "--watch", "nowhere"]) == 1
+    assert "--inside CHECKPOINT" in capsys.readouterr().err

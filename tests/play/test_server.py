@@ -94,10 +94,10 @@ def test_what_is_shown_is_the_dream_told_what_was_pushed(server: Served, model: 
     assert came["reward"] == pytest.approx(reward)
     assert came["success"] == pytest.approx(info["success_probability"])
     assert (came["number"], came["stamp"], came["pushes"]) == (1, 12.5, pushes)
-    real = env.starts.env
-    real.reset(seed=5)
-    for _ in range(2):
-        observation, *_ = real.step(action)
+    real: Any = env.start.reality
+    real.env.reset(seed=5)
+    real.env.step(action)
+    observation, *_ = real.env.step(action)
     np.testing.assert_array_equal(pixels(came["pictures"]["real corner2"], tmp_path), observation["pixels"]["corner2"])
 
 
@@ -116,8 +116,8 @@ def test_back_is_where_it_was_in_the_dream_and_in_the_real_world(server: Served)
         assert visitor.hear("moment")["pictures"] == moments[2]["pictures"]
         for _ in range(5):
             visitor.say("back")
-            first = visitor.hear("moment")
-        assert first["number"] == 0
+            back = visitor.hear("moment")
+        assert back["number"] == 0
 
 
 def test_it_goes_on_by_itself_until_told_to_stop(server: Served) -> None:
@@ -135,7 +135,7 @@ def test_it_goes_on_by_itself_until_told_to_stop(server: Served) -> None:
         last = visitor.hear("moment")["number"]
         while True:
             try:
-                last = _moment(visitor.socket.recv(timeout=0.5))["number"]
+                last = _moment(visitor.socket.recv(timeout=0.5, decode=False))["number"]
             except TimeoutError:
                 break
         time.sleep(0.3)

@@ -39,9 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """
     check_numbers(prefix="--", least=0.1, most=1e5, seconds=args.seconds)
     if Path(args.watcher).resolve() == Path(args.checkpoint).resolve():
-        raise UserError(
-            "The watcher is the dreamer, and would share its errors; train one apart (configs/watcher.yaml)."
-        )
+        raise UserError("The watcher is the dreamer and would share its errors; train one apart: configs/watcher.yaml.")
     from unified.atomic import write_text
     from unified.judging.results import provenance
     from unified.judging.watching import fit_watch, judge_watch

@@ -33,11 +33,11 @@ def model() -> UnifiedModel:
     return a_model()
 
 
-def a_model(**judges: ClassSpec) -> UnifiedModel:
+def a_model(seed: int = 0, **judges: ClassSpec) -> UnifiedModel:
     body = Embodiment("metaworld", 4, 4, ("corner2",), 0.0125, {"next.reward": 1, "next.success": 1})
     spec = DataSpec((body,), ("corner2",), (16, 16), num_moments=4, frame_stride=2, action_horizon=4)
     config = small_config()
-    return small_model(replace(config, decoders={**config.decoders, **(judges or JUDGES)}), spec)
+    return small_model(replace(config, decoders={**config.decoders, **(judges or JUDGES)}), spec, seed)
 
 
 @pytest.fixture
@@ -84,10 +84,11 @@ def test_a_moment_comes_with_the_reward_of_all_its_actions_and_nothing_changes_i
 
 def test_the_start_is_the_environment_s_own(env: DreamEnv) -> None:
     begun, _ = env.reset(seed=11)
-    real, _ = env.starts.env.reset(seed=11)
+    starts: Any = env.starts
+    real, _ = starts.env.reset(seed=11)
     np.testing.assert_array_equal(begun["pixels"]["corner2"], real["pixels"]["corner2"])
     np.testing.assert_allclose(begun["agent_pos"], real["agent_pos"], atol=1e-6)
-    assert env.task == env.starts.env.unwrapped.task
+    assert env.task == starts.env.unwrapped.task
 
 
 def test_a_state_goes_on_to_the_bit_as_often_as_one_likes(env: DreamEnv, model: UnifiedModel) -> None:

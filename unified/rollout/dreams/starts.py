@@ -215,7 +215,7 @@ class SimulatedStarts:
         height, width = model.spec.image_size
         if height != width:
             raise UserError(f"Environments draw squares; this checkpoint sees {height}x{width} pixels.")
-        self.env = make_env(env_id, {**kwargs, "cameras": self.body.cameras, "image_size": height})
+        self.env: Any = make_env(env_id, {**kwargs, "cameras": self.body.cameras, "image_size": height})
         self.stride = model.history.frame_stride(model.spec, self.body.name)
         self.low, self.high = self.env.action_space.low, self.env.action_space.high
         self._model, self._env_id = model, env_id

@@ -1,9 +1,9 @@
 """Whether a dream still deserves belief, by a model that was trained apart from the one that dreams.
 
 Two numbers a moment, each as a mean over the last second: how far the commands that the film shows are from those that
-were given (inverse dynamics by sight alone), and how far the pictures are from those of the training data, in what the
-model makes of them. A dream is over when one of them is beyond its limit; the limits come from dreams that are
-believed (`unified watch`).
+were given (inverse dynamics by sight alone), and how far the pictures are from those of the training data, in how they
+look and in what the model makes of them. A dream is over when one of them is beyond its limit; the limits come from
+dreams that are believed (`unified watch`).
 """
 
 import json
@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from unified.atomic import atomic_path
 from unified.errors import UserError, first_line
@@ -34,6 +35,7 @@ ERROR, STRANGENESS = "action_error", "strangeness"
 SPAN_S = 1.0
 _FILE, _NUMBERS = "watch.json", "watch.safetensors"
 _SHRINKAGE = 0.1
+_GRID = 4
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class DriftWatch:
         folder = Path(folder)
         self.model.save_pretrained(folder / "model")
         with atomic_path(folder / _NUMBERS) as temporary:
-            save_file({"mean": self.familiar.mean, "precision": self.familiar.precision}, temporary)
+            save_file({"mean": self.familiar.mean, "precision": self.familiar.precision.contiguous()}, temporary)
         with atomic_path(folder / _FILE) as temporary:
             temporary.write_text(json.dumps({"limits": self.limits}, indent=1) + "\n", encoding="utf-8")
 
@@ -111,13 +113,13 @@ class DriftWatch:
 
     @torch.no_grad()
     def features(self, moment: Batch) -> Float[Tensor, " row feature"]:
-        """What the model makes of the pictures of one moment."""
+        """What the model makes of the pictures of one moment, and how they look."""
         shown = [item for item in self.model.remember(moment) if item.part.role == MOMENT]
         (pictures,) = [item for item in shown if item.part.segment.stream == VIDEO and not item.part.segment.is_change]
         values = pictures.past[1]  # block, row, head, token, channel
         some = values[[0, len(values) // 2]].movedim(1, 0).transpose(2, 3).flatten(3)  # row, block, token, feature
         some = some.movedim(2, 1).flatten(2).float()
-        return torch.cat([some.mean(1), some.std(1)], dim=1).cpu()
+        return torch.cat([some.mean(1), some.std(1), _looks(moment.images[:, 0])], dim=1).cpu()
 
     @torch.no_grad()
     def recovered(self, moments: Batch, key: int) -> Float[Tensor, " row env_step action_dim"]:
@@ -144,8 +146,8 @@ class Notes:
                 f"dream shows {', '.join(start.body.cameras)} at {size} every {start.stride}."
             )
         self._watch, self._stride, self.is_over = watch, stride, False
-        normalizer: Any = watch.model.decoder(ACTION).normalizer
-        self._scale = normalizer.std[spec.index(self._body.name), : self._body.action_dim].cpu()
+        commands: Any = watch.model.decoder(ACTION)
+        self._scale = commands.normalizer.std[spec.index(self._body.name), : self._body.action_dim].cpu()
         self._moments = [start.batch.window(start.batch.num_moments - 1, start.batch.num_moments - 1)]
         span = max(1, round(SPAN_S / (stride * self._body.control_dt)))
         self._recent: deque[tuple[float, float]] = deque(maxlen=span)
@@ -173,10 +175,19 @@ class Notes:
         self._recent.append((float(error), float(strangeness)))
         count = len(self._recent)
         means = [sum(numbers) / count for numbers in zip(*self._recent, strict=True)]
-        now = dict(zip((ERROR, STRANGENESS), means, strict=True))
+        now: dict[str, float] = dict(zip((ERROR, STRANGENESS), means, strict=True))
         if self.is_full:
             self.is_over |= any(not value <= watch.limits[name] for name, value in now.items())
         return now
+
+
+def _looks(images: Float[Tensor, " row camera 3 height width"]) -> Float[Tensor, " row look"]:
+    """Colours of a coarse grid, and how sharp each of its squares is: noise and blur show here first."""
+    pictures = images.flatten(0, 1).float()
+    down, right = pictures.diff(dim=2)[..., :-1].abs(), pictures.diff(dim=3)[..., :-1, :].abs()
+    sharpness = (F.adaptive_avg_pool2d(down + right, _GRID).mean(1, keepdim=True) + 1e-3).log()
+    looks = torch.cat([F.adaptive_avg_pool2d(pictures, _GRID), sharpness], dim=1)
+    return looks.flatten(1).unflatten(0, (len(images), -1)).flatten(1)
 
 
 def _in_time(moments: list[Batch]) -> Batch:
