@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from unified.play.server import PlayServer
     from unified.play.session import Worlds
     from unified.rollout.dreams.watch import DriftWatch
-    from unified.rollout.policies import load_on_device
+    from unified.rollout.policies import half_the_cores, load_on_device
     from unified.rollout.rendering import configure_rendering
     from unified.rollout.suites import parse_env_kwargs
 
@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     options = {name: getattr(args, name) for name in ("embodiment", "num_steps", "window", "anchor")}
     options["watch"] = None if args.watch is None else DriftWatch.load(args.watch)
     kwargs = parse_env_kwargs(args.env_kwargs or "{}")
-    worlds = Worlds(load_on_device(args.checkpoint, args.device), args.env, args.data, kwargs, **options)
+    model = load_on_device(args.checkpoint, args.device, half_the_cores())
+    worlds = Worlds(model, args.env, args.data, kwargs, **options)
     server = PlayServer(worlds, args.output, args.host, args.port)
 
     def tell() -> None:

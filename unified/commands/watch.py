@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from unified.atomic import write_text
     from unified.judging.results import provenance
     from unified.judging.watching import fit_watch, judge_watch
-    from unified.rollout.policies import load_on_device
+    from unified.rollout.policies import half_the_cores, load_on_device
 
-    watcher, dreamer = load_on_device(args.watcher), load_on_device(args.checkpoint)
+    watcher, dreamer = load_on_device(args.watcher, threads=half_the_cores()), load_on_device(args.checkpoint)
     watch, episodes = fit_watch(watcher, dreamer, args.data, args.seconds)
     found = judge_watch(watch, dreamer, episodes, args.elsewhere)
     watch.save(args.output)

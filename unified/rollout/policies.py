@@ -1,6 +1,7 @@
 """A trained model as a policy: observations of environments in, action chunks out."""
 
 import itertools
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -226,7 +227,7 @@ def load_on_device(path: str | Path, device: str | None = None, threads: int | N
     """A model where it runs: by default on the accelerator, if there is one.
 
     Args:
-        threads: of the processor; more than there are free cores for cost many times what they save.
+        threads: of the processor; more than there are free cores for cost many times what they save. None: as they are.
 
     Raises:
         UserError: see `load_model`; a device that cannot be used.
@@ -238,6 +239,11 @@ def load_on_device(path: str | Path, device: str | None = None, threads: int | N
         return load_model(path).to(device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+
+
+def half_the_cores() -> int:
+    """Threads for a network beside a simulator and whatever else runs; a small one gains nothing from more."""
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def load_model(path: str | Path) -> UnifiedModel:
