@@ -1,10 +1,14 @@
 """What the program and its pages tell people to type is typed: help examples, hints, snippets; in one folder."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -60,6 +64,24 @@ def test_every_example_hint_and_snippet_runs(
         exec(code, {})
 
 
+def test_the_page_opens_as_the_examples_of_play_say(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recorded, _ = type_in(example_lines("record")[-1] + " --episodes 1", capsys)
+    trained, _ = type_in("unified fit -c configs/tiny.yaml", capsys)
+    assert (recorded, trained) == (0, 0)
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    for line in example_lines("play"):
+        command = [sys.executable, "-m", *shlex.split(line), "--port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+            assert server.stdout is not None
+            with urlopen(server.stdout.readline().removeprefix("Play: ").strip()) as page:
+                assert b"unified play" in page.read()
+            server.terminate()
+            assert server.wait(timeout=60) == 143
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # see sims.box2d.quiet_world
 def test_somebody_elses_environment_is_recorded_trained_on_and_judged_as_the_page_says(
@@ -90,7 +112,7 @@ def type_in(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     return status, captured.out + captured.err
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/compare.md", "docs/studies.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/compare.md", "docs/dreams.md", "docs/studies.md"])
 def test_pages_show_only_commands_that_tests_run(repository: Path, page: str) -> None:
     blocks = snippets(repository / page, "sh")
     shown = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]

@@ -18,6 +18,7 @@ unified demo --quick --output runs/demo-quick
 SUITE = "metaworld-demo"
 DEMONSTRATIONS, PLAY_EPISODES, TEST_EPISODES = 25, 24, 20
 BATCH_SIZE = 24  # of configs/demo.yaml, over all processes
+PLAYED = "--env sims:MetaWorld-drawer-open-v3 --env sims:MetaWorld-reach-v3"
 QUICK = {"demonstrations": 2, "play": 2, "test": 1, "steps": 20}
 
 
@@ -53,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
     _say(f"\n{_verdict(folder / 'report' / 'results.json')}\n")
     _say(f"{time.perf_counter() - started:.0f} s: {durations}\n")
     _say(f"Report: {folder / 'report' / 'report.html'}\nModel:  {folder / 'train' / 'pretrained'}\n")
+    model, starts = (
+        shlex.quote(str(folder / "train")),
+        "--env sims:MetaWorld-drawer-open-v3 --env sims:MetaWorld-reach-v3",
+    )
+    _say(f"Play:   unified play --checkpoint {model} {starts}\n")
     _say(f"Curves: tensorboard --logdir {shlex.quote(str(folder / 'train' / 'tensorboard'))}\n")
     return 0
 

@@ -28,6 +28,7 @@ EXAMPLES = """
 unified evaluate --policy expert --suite metaworld-demo --episodes 2 --films 1
 unified evaluate --policy random --suite metaworld-demo --episodes 2 --films 0 --output runs/evaluate-random
 unified evaluate --policy runs/tiny --suite metaworld-demo --episodes 2 --films 1 --data runs/record-demo
+unified evaluate --policy runs/tiny --suite metaworld-demo --inside runs/tiny --output runs/evaluate-inside
 """
 
 
@@ -142,6 +143,11 @@ def _judge_suite(args: argparse.Namespace, stack: ExitStack) -> int:
     if dreams is not None:
         name = f"in dreams of {label(args.inside)}"
         baselines[name] = _rollouts(episodes, policies, suite, args, None, name, dreams)
+        more["inside"] = {
+            "checkpoint": args.inside,
+            "watch": args.watch,
+            "episodes": [result.to_dict() for result in baselines[name]],
+        }
     if model is not None:
         for name in beside:
             baselines[name] = _rollouts(episodes, [name] * len(policies), suite, args, None, name)

@@ -9,8 +9,8 @@ from unified.errors import check_numbers
 
 HELP = "Steer a checkpoint's dream in the browser, with keys or a gamepad; the simulator can run beside it."
 EXAMPLES = """
-unified play --checkpoint runs/demo/train --env sims:MetaWorld-drawer-open-v3 --env sims:MetaWorld-reach-v3
-unified play --checkpoint runs/demo/train --data runs/demo/play --port 8010
+unified play --checkpoint runs/tiny --env sims:MetaWorld-reach-v3 --env sims:MetaWorld-drawer-open-v3
+unified play --checkpoint runs/tiny --data runs/record-demo --port 0
 """
 
 

@@ -10,7 +10,7 @@ from unified.errors import UserError, check_numbers
 
 HELP = "Make a drift watch: it ends dreams that deserve no belief any more, in `unified play` and `evaluate --inside`."
 EXAMPLES = """
-unified watch --watcher runs/watcher --checkpoint runs/demo/train --data runs/demo/play --output runs/watch
+unified watch --watcher runs/watcher --checkpoint runs/demo/train --data runs/demo/play --seconds 1.8 --output runs/look
 """
 
 

@@ -19,6 +19,7 @@ Top level:
         weights, measured values and events (term, step, actor, what happened) of that score.
     summary: see `summarise`.
     baselines: name -> {"summary": ..., "episodes": number} of other policies on the same episodes (may be empty).
+    inside: the same policy in a dream: `checkpoint` that dreams, `watch` if one looked on, and `episodes`, as above.
     env_kwargs: arguments of the environments that differ from the suite's (only where there are any).
     environments: list, a part of the suite each: env_ids, env_kwargs (all of their arguments), max_env_steps.
     training: losses of the run that the checkpoint lies in, {"training" and "held-out": [[step, loss], ...]}.
