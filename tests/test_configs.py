@@ -27,7 +27,8 @@ SMALL = ["--model.network.dim", "32", "--model.network.depth", "3", "--model.net
 def recording(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Twelve frames of 64 x 64 pixels, thrice."""
     root = tmp_path_factory.mktemp("recordings") / "toy"
-    record(root, lengths=(30, 30, 30), size=(64, 64), provenance={"embodiment": "toy"})
+    brings = {"next.reward": 1, "next.success": 1}
+    record(root, lengths=(30, 30, 30), size=(64, 64), columns=brings, provenance={"embodiment": "toy"})
     return str(root)
 
 

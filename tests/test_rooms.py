@@ -12,8 +12,11 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("unified", "decoders", "tasks", "sims")
 FOLDERS = sorted(path.parent for name in OURS for path in (ROOT / name).rglob("__init__.py"))
 MOST_ENTRIES = 12
-# Folders that hold one file a world, a scenario or a score may be longer.
-NARROW = [folder for folder in FOLDERS if "unified" in folder.parts] + [ROOT / "sims", ROOT / "sims/driving"]
+# Folders that hold one file a command, a world, a scenario or a score may be longer.
+NARROW = [
+    *(folder for folder in FOLDERS if "unified" in folder.parts and folder.name != "commands"),
+    *(ROOT / "sims", ROOT / "sims/driving"),
+]
 ROW = re.compile(r"^\| `([\w/]+)/` \| (.+) \|$", re.MULTILINE)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from unified import child
+from unified.judging.study import child
 
 HELP = "Record demonstrations, train one model, let it act and imagine, and write one report, in ten minutes on a CPU."
 EXAMPLES = """
@@ -17,6 +18,7 @@ unified demo --quick --output runs/demo-quick
 """
 SUITE = "metaworld-demo"
 DEMONSTRATIONS, PLAY_EPISODES, TEST_EPISODES = 25, 24, 20
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # two processes would each warn that all parameters are used
 BATCH_SIZE = 24  # of configs/demo.yaml, over all processes
 PLAYED = "--env sims:MetaWorld-drawer-open-v3 --env sims:MetaWorld-reach-v3"
 QUICK = {"demonstrations": 2, "play": 2, "test": 1, "steps": 20}
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             _say("      done before\n")
             continue
         stage_started = time.perf_counter()
-        status = child.run(stage.command)
+        status = child.run(stage.command, env={**os.environ, **QUIET})
         if status:
             _say("The demo stopped here; what is finished is kept. Run the same command again to go on.\n")
             return status

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--env-kwargs", metavar="YAML", help="other arguments of the environments: '{rig: front1}'")
     parser.add_argument("--embodiment", metavar="NAME", help="the checkpoint's name of the body (default: as trained)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first start; the page picks others (default 0)")
     parser.add_argument("--num-steps", type=int, default=1, metavar="N", help="denoise steps (default 1)")
     parser.add_argument("--window", type=int, metavar="N", help="most moments seen at once (default: as in training)")
     parser.add_argument("--anchor", type=int, default=0, metavar="N", help="first moments kept for good (default 0)")
@@ -46,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
         UserError: for a checkpoint that cannot dream or fits no start, or an address that cannot be used.
     """
     check_numbers(least=0, most=65535, prefix="--", port=args.port)
-    from unified.play.server import PlayServer
-    from unified.play.session import Worlds
+    check_numbers(least=0, most=2**31 - 1, prefix="--", seed=args.seed)
+    from unified.rollout.dreams.play.server import PlayServer
+    from unified.rollout.dreams.play.session import Worlds
     from unified.rollout.dreams.watch import DriftWatch
     from unified.rollout.policies import half_the_cores, load_on_device
     from unified.rollout.rendering import configure_rendering
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     kwargs = parse_env_kwargs(args.env_kwargs or "{}")
     model = load_on_device(args.checkpoint, args.device, half_the_cores())
     worlds = Worlds(model, args.env, args.data, kwargs, **options)
-    server = PlayServer(worlds, args.output, args.host, args.port)
+    server = PlayServer(worlds, args.output, args.host, args.port, args.seed)
 
     def tell() -> None:
         sys.stdout.write(f"Play: {server.url}\nCtrl-C ends it.\n")

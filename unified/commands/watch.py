@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", required=True, metavar="DATASET", help="its held-out episodes: half set limits, half judge them"
     )
     parser.add_argument("--elsewhere", metavar="DATASET", help="also show it films of this recording of another world")
+    parser.add_argument("--seed", type=int, default=0, help="of the dreams' noise (default 0)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a dream (default 10)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for --watch of the other commands")
 
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         UserError: for checkpoints that fit neither each other nor the recording, or too little that was held out.
     """
     check_numbers(prefix="--", least=0.1, most=1e5, seconds=args.seconds)
+    check_numbers(prefix="--", least=0, seed=args.seed)
     if Path(args.watcher).resolve() == Path(args.checkpoint).resolve():
         raise UserError("The watcher is the dreamer and would share its errors; train one apart: configs/watcher.yaml.")
     from unified.atomic import write_text
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from unified.rollout.policies import half_the_cores, load_on_device
 
     watcher, dreamer = load_on_device(args.watcher, threads=half_the_cores()), load_on_device(args.checkpoint)
-    watch, episodes = fit_watch(watcher, dreamer, args.data, args.seconds)
+    watch, episodes = fit_watch(watcher, dreamer, args.data, args.seconds, args.seed)
     found = judge_watch(watch, dreamer, episodes, args.elsewhere)
     watch.save(args.output)
     content = {**found, **provenance(shlex.join(["unified", *sys.argv[1:]]))}

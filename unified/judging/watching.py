@@ -36,9 +36,10 @@ class Episodes:
     starts: RecordedStarts
     numbers: list[int]
     steps: int
+    seed: int = 0
 
     @classmethod
-    def of(cls, dreamer: UnifiedModel, root: str, seconds: float) -> "Episodes":
+    def of(cls, dreamer: UnifiedModel, root: str, seconds: float, seed: int = 0) -> "Episodes":
         """Those of which as many seconds are recorded after the first second.
 
         Raises:
@@ -53,7 +54,7 @@ class Episodes:
                 f"{root} has {len(long)} held-out episodes of {seconds:g} s; at least 4 are needed. Record more, or "
                 "ask for fewer --seconds."
             )
-        return cls(starts, long, steps)
+        return cls(starts, long, steps, seed)
 
     def begin(self, number: int) -> tuple[Start, Float[Tensor, " step env_step action_dim"]]:
         """Where a dream starts, and the commands that were executed."""
@@ -61,7 +62,9 @@ class Episodes:
         return start, start.reality.commands[: self.steps]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
 
-def fit_watch(watcher: UnifiedModel, dreamer: UnifiedModel, root: str, seconds: float) -> tuple[DriftWatch, Episodes]:
+def fit_watch(
+    watcher: UnifiedModel, dreamer: UnifiedModel, root: str, seconds: float, seed: int = 0
+) -> tuple[DriftWatch, Episodes]:
     """A watch whose limits one in twenty dreams of a recording's held-out episodes crosses; every second one is used.
 
     Args:
@@ -69,12 +72,13 @@ def fit_watch(watcher: UnifiedModel, dreamer: UnifiedModel, root: str, seconds: 
         dreamer: imagines what is believed: dreams told what was executed.
         root: the recording; both must know its body.
         seconds: length of a dream.
+        seed: of its noise.
 
     Raises:
         UserError: if a model does not fit the recording, or too little was held out.
     """
     watch = DriftWatch(watcher, _familiar(watcher, root), {ERROR: float("inf"), STRANGENESS: float("inf")})
-    episodes = Episodes.of(dreamer, root, seconds)
+    episodes = Episodes.of(dreamer, root, seconds, seed)
     highest = np.array([np.nanmax(series(watch, *good(dreamer, episodes, n)), 0) for n in episodes.numbers[::2]])
     limits = np.quantile(highest, 1 - FALSE_ALARMS / 2, axis=0, method="higher")
     return DriftWatch(watcher, watch.familiar, dict(zip((ERROR, STRANGENESS), limits.tolist(), strict=True))), episodes
@@ -124,13 +128,13 @@ def series(watch: DriftWatch, start: Start, film: Film) -> Float[np.ndarray, " s
 def good(dreamer: UnifiedModel, episodes: Episodes, number: int) -> tuple[Start, Film]:
     """A dream told what was executed, as the watch is."""
     start, commands = episodes.begin(number)
-    return start, _dreamt(dreamer, start, commands, commands)
+    return start, _dreamt(dreamer, start, commands, commands, episodes.seed)
 
 
 def wrong(dreamer: UnifiedModel, episodes: Episodes, number: int, other: int) -> tuple[Start, Film]:
     """A dream told what was executed in another episode; the watch is told its own."""
     start, told = episodes.begin(number)
-    return start, _dreamt(dreamer, start, episodes.begin(other)[1], told)
+    return start, _dreamt(dreamer, start, episodes.begin(other)[1], told, episodes.seed)
 
 
 def noisy(dreamer: UnifiedModel, episodes: Episodes, number: int, after: int) -> tuple[Start, Film]:
@@ -157,8 +161,8 @@ def shown(
     return start, iter(list(zip(moments[:-1], commands, moments[1:], strict=False)))
 
 
-def _dreamt(dreamer: UnifiedModel, start: Start, commands: Tensor, told: Tensor) -> Film:
-    dream = Dream(dreamer, start.batch)
+def _dreamt(dreamer: UnifiedModel, start: Start, commands: Tensor, told: Tensor, seed: int) -> Film:
+    dream = Dream(dreamer, start.batch, seed=seed)
     for step in range(len(commands)):
         before = dream.present
         dream.step(commands[step : step + 1])

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unified import child
 from unified.errors import UserError
+from unified.judging.study import child
 from unified.judging.study.file import Run, Study, as_words, options_of
 from unified.training.options import parse
 

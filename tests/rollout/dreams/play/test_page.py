@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.play.browser import PROGRAM, Tab, browser
-from tests.play.conftest import Served
+from tests.rollout.dreams.play.browser import PROGRAM, Tab, browser
+from tests.rollout.dreams.play.conftest import Served
 from unified.report.video import read_video
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="no chromium here")]

@@ -18,15 +18,15 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from tests.play.conftest import PUSH, Served, serving
+from tests.rollout.dreams.play.conftest import PUSH, Served, serving
 from tests.rollout.dreams.test_env import REACH
 from unified.errors import UserError
 from unified.model.model import UnifiedModel
-from unified.play.controls import action_of, controls_of
-from unified.play.server import MAX_VISITORS
-from unified.play.session import Session, Worlds
 from unified.report.video import read_video
 from unified.rollout.dreams.env import DreamEnv
+from unified.rollout.dreams.play.controls import action_of, controls_of
+from unified.rollout.dreams.play.server import MAX_VISITORS
+from unified.rollout.dreams.play.session import Session, Worlds
 
 
 class Client:

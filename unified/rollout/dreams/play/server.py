@@ -30,7 +30,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from unified.errors import UserError, first_line
-from unified.play.session import Moment, Session, Worlds
+from unified.rollout.dreams.play.session import Moment, Session, Worlds
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_VISITORS = 8
@@ -66,10 +66,11 @@ class PlayServer:
         worlds: what can be started.
         folder: where films go.
         host, port: where to listen; port 0: any that is free.
+        seed: of the first start.
     """
 
-    def __init__(self, worlds: Worlds, folder: Path, host: str = "127.0.0.1", port: int = 8008):
-        self._worlds, self._folder, self._host, self._port = worlds, folder, host, port
+    def __init__(self, worlds: Worlds, folder: Path, host: str = "127.0.0.1", port: int = 8008, seed: int = 0):
+        self._worlds, self._folder, self._host, self._port, self._seed = worlds, folder, host, port, seed
         self.token = None if host in LOOPBACK else secrets.token_urlsafe(16)
         self._visitors: dict[str, Visitor] = {}
         self._thread = ThreadPoolExecutor(1, "dream")  # one network, one graphics context, one after the other
@@ -139,7 +140,7 @@ class PlayServer:
         if url.path not in _PAGE:
             return _response(http.HTTPStatus.NOT_FOUND, "text/plain", b"There is no such page.\n")
         name, kind = _PAGE[url.path]
-        return _response(http.HTTPStatus.OK, kind, files("unified.play").joinpath("page", name).read_bytes())
+        return _response(http.HTTPStatus.OK, kind, files(__package__ or "").joinpath("page", name).read_bytes())
 
     def _may_come(self, request: Request, query: str) -> bool:
         """Whether a request names this server, is sent by its own page, and has the token if one is needed."""
@@ -163,7 +164,8 @@ class PlayServer:
         try:
             name = await self._let_in(connection)
             visitor = self._visitors[name]
-            await connection.send(json.dumps({"type": "hello", "visitor": name, "names": self._worlds.names}))
+            hello = {"type": "hello", "visitor": name, "names": self._worlds.names, "seed": self._seed}
+            await connection.send(json.dumps(hello))
             player = asyncio.create_task(self._play(connection, visitor))
             try:
                 await self._listen(connection, visitor)

@@ -42,7 +42,7 @@ function hear(message) {
   if (message.type === "hello") {
     sessionStorage.setItem("visitor", message.visitor);
     fill(element("name"), message.names);
-    if (!state.moments) start();
+    if (!state.moments) { element("seed").value = message.seed; start(); }
   }
   if (message.type === "started") {
     say("");

@@ -13,9 +13,9 @@ from unified.atomic import write_text
 from unified.errors import UserError, unknown_name
 from unified.model.batch import images_to_uint8
 from unified.model.model import UnifiedModel
-from unified.play.controls import action_of, controls_of, to_dicts
 from unified.report.video import write_mp4
 from unified.rollout.dreams.env import DreamEnv, DreamState
+from unified.rollout.dreams.play.controls import action_of, controls_of, to_dicts
 from unified.rollout.dreams.starts import RecordedStarts, Simulated
 
 Picture = UInt8[np.ndarray, " height width 3"]
