@@ -75,7 +75,8 @@ def test_every_window_holds_what_was_recorded_from_its_first_moment_on(arm: tupl
             expert = episode["expert_action"][np.minimum(ahead, last)]
             np.testing.assert_array_equal(batch.ahead[ACTION][row], expert)
             assert batch.moment_is_pad[row].tolist() == (moments > last).tolist()
-            assert batch.ahead_is_pad[row].tolist() == (ahead > last).tolist()
+            rests = shown >= (last + 1) // 2
+            assert batch.ahead_is_pad[row].tolist() == ((ahead > last) | (rests != rests[0])[:, None]).tolist()
             row += 1
 
 
@@ -84,6 +85,16 @@ def test_windows_can_be_longer_than_those_of_training(arm: tuple[WindowSource, E
     assert batch.images.shape[1] == 4
     film = arm[1][1]["observation.images.front"]
     torch.testing.assert_close(batch.images[0, :, 0], picture(film[[0, 3, 6, 9]]))
+
+
+def test_plans_are_not_known_where_the_instruction_is_another_than_the_window_is_told(
+    arm: tuple[WindowSource, Episodes],
+):
+    source, _ = arm  # the first episode has seven frames; from the fourth on it is told to rest
+    first, second = (WindowDataset([source], SPEC, told=told).fetch(rows((0, 1))) for told in (0, 1))
+    assert (first.task, second.task) == (("task 0",), ("then rest",))
+    assert first.ahead_is_pad.tolist() == [[[False] * 4, [True] * 4, [True] * 4]]
+    assert second.ahead_is_pad.tolist() == [[[True] * 4, [False, False, False, True], [True] * 4]]
 
 
 def test_the_task_of_a_window_is_the_text_at_its_first_moment(arm: tuple[WindowSource, Episodes]):

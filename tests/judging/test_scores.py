@@ -10,7 +10,7 @@ from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMe
 from tests.judging.conftest import SPEC, a_model, held_out
 from tests.worlds import random_batch, small_config
 from unified.data.heldout import HeldOutWindows
-from unified.data.windows import WindowSource
+from unified.data.windows import WindowDataset, WindowSource
 from unified.errors import UserError
 from unified.judging.scores import MOVING_THRESHOLD, compared, film_errors, film_scores, imagine, partners, psnr
 from unified.model.model import UnifiedModel
@@ -192,5 +192,6 @@ def test_windows_know_fewer_moments_where_episodes_are_short(source: WindowSourc
 def test_the_instruction_is_that_of_the_present(source: WindowSource):
     """The toy's task changes in the middle of every episode."""
     windows = held_out(source, known=6, steps=1)
-    told = set(zip(windows.dataset.fetch((windows.source, windows.frame)).task, windows.fetch().task, strict=True))
+    first = WindowDataset(windows.dataset.sources, windows.dataset.spec).fetch((windows.source, windows.frame))
+    told = set(zip(first.task, windows.fetch().task, strict=True))
     assert ("task 1", "then rest") in told

@@ -33,7 +33,7 @@ class HeldOutWindows:
     """Windows to judge on: moments that are known, the last of them the present, then moments to be imagined.
 
     Attributes:
-        dataset: reads them.
+        dataset: reads them, told the instruction of the present.
         source, frame: their first moments (see `unified.data.windows.Rows`).
         episode: a number for each episode, all sources counted through.
         known: moments of a window that are known.
@@ -68,10 +68,7 @@ class HeldOutWindows:
 
     def fetch(self) -> Batch:
         """All of them at once, told the instructions of the present."""
-        batch = self.dataset.fetch((self.source, self.frame))
-        caches = [source.cache for source in self.dataset.sources]
-        rows = zip(self.source.tolist(), self.present.tolist(), strict=True)
-        return replace(batch, task=tuple(caches[source].tasks[caches[source].task[row]] for source, row in rows))
+        return self.dataset.fetch((self.source, self.frame))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """The windows in order, `size` at a time."""
@@ -139,7 +136,7 @@ def choose_windows(dataset: WindowDataset, count: int, known: int, steps: int) -
         ahead = min(source.frame_stride for source in dataset.sources) * steps
         raise UserError(f"No held-out episode is longer than {ahead} env steps; record longer or more episodes.")
     picked = np.unique(np.linspace(0, len(frame) - 1, min(count, len(frame))).round().astype(np.int64))
-    windows = WindowDataset(dataset.sources, dataset.spec, moments)
+    windows = WindowDataset(dataset.sources, dataset.spec, moments, known - 1)
     return HeldOutWindows(windows, source[picked], frame[picked], episode[picked], known)
 
 
@@ -297,6 +294,6 @@ def pick_window(dataset: WindowDataset, episode: int, frame: int, steps_ahead: i
             f"Episode {episode} has {length} frames; with {before} env steps before and {steps_ahead} ahead frame must "
             f"be between {before} and {length - steps_ahead - 1}, got {frame}."
         )
-    windows = WindowDataset(dataset.sources, dataset.spec, known + steps_ahead // stride)
+    windows = WindowDataset(dataset.sources, dataset.spec, known + steps_ahead // stride, known - 1)
     first = np.array([int(cache.bounds[place]) + frame - before])
     return HeldOutWindows(windows, np.zeros(1, np.int64), first, np.array([place]), known)

@@ -91,11 +91,15 @@ class WindowDataset:
         sources: where windows are cut from.
         spec: of the model.
         num_moments: of a window; default: the spec's.
+        told: number of the moment whose instruction a window is told. Plans from moments with another instruction are
+            not known: they would be imitated for the wrong reason.
     """
 
-    def __init__(self, sources: Sequence[WindowSource], spec: DataSpec, num_moments: int | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[WindowSource], spec: DataSpec, num_moments: int | None = None, told: int = 0
+    ) -> None:
         self.sources = tuple(sources)
-        self.spec = spec
+        self.spec, self._told = spec, told
         self.num_moments = spec.num_moments if num_moments is None else num_moments
         self._has_play = not all(source.is_demonstration for source in sources)
         self._has_gaps = any(set(source.cache.images) != set(spec.cameras) for source in sources)
@@ -162,6 +166,8 @@ class WindowDataset:
         out["moment_is_pad"][samples] = at > last
         out["ahead_is_pad"][samples] = ahead > last[:, None]
         at, between, ahead = np.minimum(at, last), np.minimum(between, last[:, None]), np.minimum(ahead, last[:, None])
+        told = cache.task[at[:, self._told]]
+        out["ahead_is_pad"][samples] |= (cache.task[at] != told[:, None])[..., None]
 
         for camera, images in cache.images.items():
             slot = spec.cameras.index(camera)
@@ -179,7 +185,7 @@ class WindowDataset:
         out["embodiment"][samples] = spec.index(source.embodiment)
         out["is_demonstration"][samples] = source.is_demonstration
         out["stride"][samples] = stride
-        for sample, text in zip(samples.tolist(), cache.task[first].tolist(), strict=True):
+        for sample, text in zip(samples.tolist(), told.tolist(), strict=True):
             task[sample] = cache.tasks[text]
 
 
