@@ -90,6 +90,15 @@ from unified.rollout.rendering import choose_rendering
 print(f"setup: {choose_rendering()}")' >&2 || say "the renderer could not be examined; see \`unified doctor\`"
 }
 
+# Never a reason to fail either: without a browser its tests are skipped.
+see_to_a_browser() {
+    command -v chromium >/dev/null 2>&1 || command -v chromium-headless-shell >/dev/null 2>&1 && return 0
+    may_install_system_packages || return 0
+    say "no Chromium here; installing it for the tests of pages (UNIFIED_SYSTEM_PACKAGES=0 forbids it)"
+    { timeout 60 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -qq -y \
+        --no-install-recommends chromium; } >/dev/null 2>&1 </dev/null || say "apt-get could not install it"
+}
+
 if [ -x $venv/bin/python ] && [ -f "$stamp" ]; then
     case "$(cat "$stamp")" in
         # What serves the tests serves the program too.
@@ -104,6 +113,7 @@ fi
 install_packages
 install --no-deps -e .
 [ "$kind" = dev ] && install --no-deps -e plugins/lerobot
+[ "$kind" = dev ] && see_to_a_browser
 see_to_rendering
 echo "$kind $(fingerprint)" >"$stamp"
 say "ready: .venv/bin/unified demo"

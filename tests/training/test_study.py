@@ -76,6 +76,7 @@ def write(tmp_path: Path, write_config: Callable[..., Path], monkeypatch: pytest
         ({"start": "runs/none"}, "no checkpoint or run runs/none"),
         ({"start": "."}, "without them nothing would be trained"),
         ({"corrections": {"suite": "suite.yaml"}}, "corrections: episodes must name a number for each round"),
+        ({"corrections": {"suite": "suite.yaml", "episodes": [1, 1]}}, "corrections: seed must say where the first"),
         ({"corrections": {"suite": "suite.yaml", "episodes": [1], "share": 0.3}}, "Unknown option 'share'"),
     ],
 )  # fmt: skip

@@ -294,6 +294,8 @@ def _check_corrections(options: Mapping[str, Any]) -> None:
         raise UserError("episodes must name a number for each round, such as [10, 10, 20].")
     episodes = conform(options["episodes"], list[Count], "episodes")
     conform(options.get("source", {}), dict[str, Any], "source")
+    if len(episodes) > 1 and "seed" not in options:
+        raise UserError("seed must say where the first round records, such as 1000; the others go on from there.")
     if episodes:
         _check_recording(
             {key: value for key, value in options.items() if key != "source"} | {"episodes": sum(episodes)}

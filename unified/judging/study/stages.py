@@ -81,7 +81,8 @@ def stages(run: Run) -> Iterator[Stage]:
         title = run.name + (f", round {number}" if number else "")
         if number:
             assert before is not None
-            seed = {"seed": corrections["seed"] + sum(run.rounds[:number])} if "seed" in corrections else {}
+            before_it = sum(run.rounds[:number])  # one round may do without a seed
+            seed = {"seed": corrections["seed"] + before_it} if "seed" in corrections else {}
             new = folder.with_name(f"{folder.name}-recorded")
             options = {"label": "expert", **corrections, **seed, "episodes": episodes}
             yield _record(f"{title}: recording", new, {**options, "policy": before})
