@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from unified.data.lerobot3.writer import read_provenance
 from unified.errors import UserError
 from unified.judging.results import read_results
 from unified.judging.study.file import load_study
-from unified.judging.study.stages import CPU_TIMER, recordings, stages
+from unified.judging.study.rows import collect
+from unified.judging.study.stages import CPU_TIMER, evaluation, recordings, stages
 from unified.training.checkpoints import list_checkpoints, read_checkpoint
 
 SUITE = """
@@ -175,6 +177,12 @@ def test_corrections_go_on_from_a_trained_run_with_a_budget_of_their_own(write: 
     assert main(["study", "study.yaml", "--only", "table"]) == 0
     rows = json.loads(Path("runs/study/study.json").read_text())["rows"]
     assert [(row["round"], row["x"], row["episodes"]) for row in rows] == [(0, 0, 1), (1, 1, 1), (2, 3, 1)]
+    # What all seeds start from is one model, and counts once.
+    both = load_study(write(**changes, steps=[4], seeds=[0, 1]))
+    first, second = both.runs
+    for number in (0, 1):
+        copytree(*(evaluation(run.folder(number), "validation") for run in (first, second)))
+    assert [(row.round, row.seeds, row.episodes) for row in collect(both)] == [(0, [0], 1), (1, [0, 1], 2), (2, [0], 1)]
 
 
 @pytest.mark.slow

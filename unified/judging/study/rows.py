@@ -49,9 +49,11 @@ def collect(study: Study) -> list[Row]:
         for number in range(len(run.rounds)):
             for key in run.options.get("evaluate", {}):
                 file = evaluation(run.folder(number), key) / "results.json"
-                if file.exists():
-                    groups.setdefault((run.condition(number), key), []).append((run, number, read_results(file)))
-    return [_row(folder, key, members, has_rounds) for (folder, key), members in groups.items()]
+                members = groups.setdefault((run.condition(number), key), [])
+                is_same = not number and "start" in run.options  # one model, whatever the seed
+                if file.exists() and not (is_same and members):
+                    members.append((run, number, read_results(file)))
+    return [_row(folder, key, members, has_rounds) for (folder, key), members in groups.items() if members]
 
 
 def _row(folder: Path, key: str, members: Sequence[tuple[Run, int, dict[str, Any]]], has_rounds: bool) -> Row:
