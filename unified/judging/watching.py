@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy import stats
 from torch import Tensor
 
 from unified.data.cache import Cache
@@ -80,8 +81,15 @@ def fit_watch(
     watch = DriftWatch(watcher, _familiar(watcher, root), {ERROR: float("inf"), STRANGENESS: float("inf")})
     episodes = Episodes.of(dreamer, root, seconds, seed)
     highest = np.array([np.nanmax(series(watch, *good(dreamer, episodes, n)), 0) for n in episodes.numbers[::2]])
-    limits = np.quantile(highest, 1 - FALSE_ALARMS / 2, axis=0, method="higher")
+    limits = prediction_limit(highest, FALSE_ALARMS / 2)
     return DriftWatch(watcher, watch.familiar, dict(zip((ERROR, STRANGENESS), limits.tolist(), strict=True))), episodes
+
+
+def prediction_limit(values: Float[np.ndarray, " dream number"], share: float) -> Float[np.ndarray, " number"]:
+    """What another value exceeds with this probability, if the logarithms are normal; wider where there are few."""
+    logs, count = np.log(np.maximum(values, 1e-12)), len(values)
+    reach = stats.t.ppf(1 - share, count - 1) * logs.std(axis=0, ddof=1) * np.sqrt(1 + 1 / count)
+    return np.exp(logs.mean(axis=0) + reach)
 
 
 def judge_watch(watch: DriftWatch, dreamer: UnifiedModel, episodes: Episodes, elsewhere: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 from tests.rollout.dreams.test_env import REACH, a_model
 from unified.cli import main
 from unified.errors import UserError
+from unified.judging.watching import prediction_limit
 from unified.model.model import UnifiedModel
 from unified.model.spec import ACTION
 from unified.model.stored.history import History
@@ -57,6 +58,14 @@ def test_noise_and_blur_are_strange(model: UnifiedModel) -> None:
     for images in (noise, blur):
         moment = replace(env.dream.present, images=images)
         assert float(watch.familiar.distance(watch.features(moment))) > 3 * usual
+
+
+def test_as_many_dreams_as_planned_cross_a_limit_also_where_few_set_it() -> None:
+    rng = np.random.default_rng(0)
+    crossed = [
+        np.exp(rng.normal(size=1)) > prediction_limit(np.exp(rng.normal(size=(10, 1))), 0.1) for _ in range(4000)
+    ]
+    assert np.mean(crossed) == pytest.approx(0.1, abs=0.015)
 
 
 def test_the_error_is_that_of_the_commands_that_the_film_shows(model: UnifiedModel) -> None:
