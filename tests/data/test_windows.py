@@ -93,6 +93,8 @@ def test_plans_are_not_known_where_the_instruction_is_another_than_the_window_is
     source, _ = arm  # the first episode has seven frames; from the fourth on it is told to rest
     first, second = (WindowDataset([source], SPEC, told=told).fetch(rows((0, 1))) for told in (0, 1))
     assert (first.task, second.task) == (("task 0",), ("then rest",))
+    assert first.ahead_is_pad is not None
+    assert second.ahead_is_pad is not None
     assert first.ahead_is_pad.tolist() == [[[False] * 4, [True] * 4, [True] * 4]]
     assert second.ahead_is_pad.tolist() == [[[True] * 4, [False, False, False, True], [True] * 4]]
 

@@ -181,7 +181,8 @@ def test_corrections_go_on_from_a_trained_run_with_a_budget_of_their_own(write: 
     both = load_study(write(**changes, steps=[4], seeds=[0, 1]))
     first, second = both.runs
     for number in (0, 1):
-        copytree(*(evaluation(run.folder(number), "validation") for run in (first, second)))
+        source, target = (evaluation(run.folder(number), "validation") for run in (first, second))
+        copytree(source, target)
     assert [(row.round, row.seeds, row.episodes) for row in collect(both)] == [(0, [0], 1), (1, [0, 1], 2), (2, [0], 1)]
 
 
