@@ -73,7 +73,7 @@ class Tab:
         while time.monotonic() < end:
             if value := self.ask(script):
                 return value
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks
         raise TimeoutError(f"never true: {script}; the page says {self.ask('document.body.innerText')!r}")
 
     def key(self, code: str, is_down: bool) -> None:
@@ -81,7 +81,8 @@ class Tab:
         self.do("Input.dispatchKeyEvent", type="keyDown" if is_down else "keyUp", code=code, key=code)
 
     def picture(self) -> bytes:
-        """What the page looks like, as a PNG."""
+        """What the page looks like, as a PNG; a tab behind another may never be drawn."""
+        self.do("Page.bringToFront")
         return base64.b64decode(self.do("Page.captureScreenshot", format="png")["data"])
 
 
@@ -114,5 +115,5 @@ def _port(path: Path) -> int:
     while time.monotonic() < end:
         if path.exists() and (lines := path.read_text().splitlines()):
             return int(lines[0])
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks
     raise TimeoutError("the browser did not start")
