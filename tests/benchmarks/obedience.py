@@ -12,6 +12,8 @@ median are counted apart, since there is something to see. Beside it the same mo
 import argparse
 import json
 import sys
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unified.judging.intervals import wilson
-from unified.model.batch import Batch
+from unified.model.batch import Batch, join_moments
 from unified.model.model import UnifiedModel
+from unified.model.spec import ACTION
 from unified.rollout.builtin import make_builtin
 from unified.rollout.dreams.dream import dream_film
 from unified.rollout.dreams.starts import RecordedStarts, SimulatedStarts
-from unified.rollout.episodes import Decision
-from unified.rollout.policies import collate, load_on_device
+from unified.rollout.policies import load_on_device
 from unified.rollout.rendering import configure_rendering
 
 Film = Float[Tensor, " step camera channel height width"]
@@ -40,47 +42,29 @@ def is_obeyed(dreams: tuple[Film, Film], truths: tuple[Film, Film]) -> bool:
 
 
 class World:
-    """The environment, played into a state, and what was seen and done on the way."""
+    """An environment that is played into a state, and goes on from there as often as one likes."""
 
     def __init__(self, model: UnifiedModel, env_id: str, env_kwargs: dict[str, Any]):
-        self.starts = SimulatedStarts(model, env_id, env_kwargs)
-        self.model, self.env = model, self.starts.env.unwrapped
+        self.model, self.starts = model, SimulatedStarts(model, env_id, env_kwargs)
 
-    def play(self, seed: int, steps: int) -> tuple[Batch, np.ndarray]:
+    def play(self, seed: int, steps: int) -> tuple[Batch, Any]:
         """The last moments that the model can see at once, and the state that they end in."""
-        body, stride, spec = self.starts.body, self.starts.stride, self.model.spec
-        rng = np.random.default_rng(seed)
-        observation, _ = self.starts.env.reset(seed=seed)
-        acting = make_builtin("play", self.env, rng)
-        seen, done = [observation], []
-        for _ in range(steps * stride):
-            action = np.clip(acting(observation), self.starts.low, self.starts.high).astype(np.float32)
-            observation, *_ = self.starts.env.step(action)
-            seen.append(observation)
-            done.append(action)
-        known = min(spec.num_moments - 1, steps + 1)
-        moments = seen[::stride][-known:]
-        executed = np.array(done[len(done) - (known - 1) * stride :], np.float32)
-        told = {
-            "pixels": {camera: np.stack([one["pixels"][camera] for one in moments]) for camera in body.cameras},
-            "agent_pos": np.stack([one["agent_pos"] for one in moments]),
-        }
-        shape = (known - 1, stride, body.action_dim)
-        decision = Decision(0, 0, told, executed.reshape(shape), self.env.task, body.name, body.action_dim)
-        return collate([decision], body.name, spec, stride), self.env.get_sim_state()
+        start = self.starts.draw(seed)
+        self._real: Any = start.reality
+        acting = make_builtin("play", self._real.env, np.random.default_rng(seed))
+        moments, executed = [start.batch], []
+        for _ in range(steps):
+            executed.append(self._real.act(acting))
+            moments.append(self._real.step(None))
+        known = min(self.model.spec.num_moments - 1, len(moments))
+        seen = reduce(join_moments, moments[-known:])
+        told = torch.stack(executed)[len(executed) - known + 1 :]
+        return replace(seen, between={ACTION: told[None]} if known > 1 else {}), self._real.get_state()
 
-    def film(self, state: np.ndarray, commands: Float[Tensor, " step env_step action_dim"]) -> Film:
+    def film(self, state: Any, commands: Float[Tensor, " step env_step action_dim"]) -> Film:
         """What these commands do from a state."""
-        self.env.set_sim_state(state)
-        shown, slots = [], [self.model.spec.cameras.index(camera) for camera in self.starts.body.cameras]
-        for chunk in commands[:, : self.starts.stride, : self.starts.body.action_dim].numpy():
-            for action in chunk:
-                observation, *_ = self.starts.env.step(np.clip(action, self.starts.low, self.starts.high))
-            pictures = [observation["pixels"][camera] for camera in self.starts.body.cameras]  # pyright: ignore[reportPossiblyUnboundVariable]
-            moment = torch.zeros(len(self.model.spec.cameras), 3, *self.model.spec.image_size)
-            moment[slots] = torch.from_numpy(np.stack(pictures)).movedim(-1, 1) / 127.5 - 1
-            shown.append(moment)
-        return torch.stack(shown)
+        self._real.set_state(state)
+        return torch.cat([self._real.step(chunk).images[0] for chunk in commands])
 
 
 def measure(model: UnifiedModel, world: World, data: str, pairs: int, moments: int, seed: int) -> dict[str, Any]:
@@ -91,9 +75,8 @@ def measure(model: UnifiedModel, world: World, data: str, pairs: int, moments: i
         start, state = world.play(seed=50_000 + number, steps=int(rng.integers(4, 20)))
         told = []
         for episode in rng.choice(recorded.episodes, 2, replace=len(recorded.episodes) < 2):
-            commands = recorded.begin(int(episode), 0).reality.commands  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
-            first = int(rng.integers(max(1, len(commands) - moments)))
-            told.append(commands[first : first + moments])
+            first = int(rng.integers(max(1, recorded.recorded(int(episode)) - moments)))
+            told.append(recorded.commands(int(episode), first, moments))
         truths = tuple(world.film(state, commands) for commands in told)
         answers = {"told": model.query("world_model")}
         if model.history.has_learned("video"):

@@ -54,11 +54,7 @@ def run(args: argparse.Namespace) -> int:
     _say(f"\n{_verdict(folder / 'report' / 'results.json')}\n")
     _say(f"{time.perf_counter() - started:.0f} s: {durations}\n")
     _say(f"Report: {folder / 'report' / 'report.html'}\nModel:  {folder / 'train' / 'pretrained'}\n")
-    model, starts = (
-        shlex.quote(str(folder / "train")),
-        "--env sims:MetaWorld-drawer-open-v3 --env sims:MetaWorld-reach-v3",
-    )
-    _say(f"Play:   unified play --checkpoint {model} {starts}\n")
+    _say(f"Play:   unified play --checkpoint {shlex.quote(str(folder / 'train'))} {PLAYED}\n")
     _say(f"Curves: tensorboard --logdir {shlex.quote(str(folder / 'train' / 'tensorboard'))}\n")
     return 0
 

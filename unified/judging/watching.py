@@ -26,8 +26,8 @@ GOOD, WRONG, NOISE, ELSEWHERE = "good", "another's commands", "noise", "another 
 FALSE_ALARMS = 0.05  # of good dreams, by both numbers together
 _WITHIN_S = 2.0
 
-Film = Iterator[tuple[Batch, Float[Tensor, " 1 env_step action_dim"], Batch]]
-"""Moment, the commands that the watch is told, next moment."""
+Film = Iterator[tuple[Float[Tensor, " 1 env_step action_dim"], Batch]]
+"""The commands that the watch is told, and the moment that came."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Episodes:
         starts = RecordedStarts(dreamer, root)
         stride_s = starts.stride * starts.body.control_dt
         steps = max(1, round(seconds / stride_s))
-        long = [number for number in starts.episodes if len(starts.begin(number, 0).reality.commands) >= steps]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        long = [number for number in starts.episodes if starts.recorded(number) >= steps]
         if len(long) < 4:
             raise UserError(
                 f"{root} has {len(long)} held-out episodes of {seconds:g} s; at least 4 are needed. Record more, or "
@@ -59,8 +59,7 @@ class Episodes:
 
     def begin(self, number: int) -> tuple[Start, Float[Tensor, " step env_step action_dim"]]:
         """Where a dream starts, and the commands that were executed."""
-        start = self.starts.begin(number, 0)
-        return start, start.reality.commands[: self.steps]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        return self.starts.begin(number, 0, steps=0), self.starts.commands(number, 0, self.steps)
 
 
 def fit_watch(
@@ -106,11 +105,10 @@ def judge_watch(watch: DriftWatch, dreamer: UnifiedModel, episodes: Episodes, el
     for place, number in enumerate(numbers):
         other = numbers[(place + 1) % len(numbers)]
         ended[GOOD].append(_is_ended(watch, series(watch, *good(dreamer, episodes, number))))
-        film = wrong(dreamer, episodes, number, other)
-        ended[WRONG].append(_is_ended(watch, series(watch, *film)[:within]))
-        ended[NOISE].append(
-            _is_ended(watch, series(watch, *noisy(dreamer, episodes, number, second))[: second + within])
-        )
+        misled = series(watch, *wrong(dreamer, episodes, number, other))
+        ended[WRONG].append(_is_ended(watch, misled[:within]))
+        spoilt = series(watch, *noisy(dreamer, episodes, number, second))
+        ended[NOISE].append(_is_ended(watch, spoilt[: second + within]))
         if foreign is not None:
             ended[ELSEWHERE].append(_is_ended(watch, series(watch, *shown(episodes, number, foreign))))
     return {
@@ -127,8 +125,8 @@ def judge_watch(watch: DriftWatch, dreamer: UnifiedModel, episodes: Episodes, el
 def series(watch: DriftWatch, start: Start, film: Film) -> Float[np.ndarray, " step 2"]:
     """Both numbers at every moment of a film; NaN before a whole second was seen."""
     notes, rows = watch.begin(start), []
-    for before, commands, after in film:
-        now = notes.look(before, commands, after)
+    for commands, after in film:
+        now = notes.look(commands, after)
         rows.append([now[ERROR], now[STRANGENESS]] if notes.is_full else [np.nan, np.nan])
     return np.array(rows)
 
@@ -151,9 +149,9 @@ def noisy(dreamer: UnifiedModel, episodes: Episodes, number: int, after: int) ->
     generator = torch.Generator().manual_seed(number)
 
     def change() -> Film:
-        for step, (before, told, moment) in enumerate(film):
+        for step, (told, moment) in enumerate(film):
             noise = torch.rand(moment.images.shape, generator=generator) * 2 - 1
-            yield before, told, moment if step < after else replace(moment, images=noise)
+            yield told, moment if step < after else replace(moment, images=noise)
 
     return start, change()
 
@@ -163,18 +161,15 @@ def shown(
 ) -> tuple[Start, Film]:
     """A film of another world in the dream's place."""
     start, told = episodes.begin(number)
-    present = start.batch.window(start.batch.num_moments - 1, start.batch.num_moments - 1)
-    moments = [replace(present, images=picture[None, None]) for picture in pictures]
-    commands = [told[step : step + 1] for step in range(min(len(told), len(moments) - 1))]
-    return start, iter(list(zip(moments[:-1], commands, moments[1:], strict=False)))
+    moments = [replace(start.present, images=picture[None, None]) for picture in pictures[1:]]
+    return start, zip(told.split(1), moments, strict=False)
 
 
 def _dreamt(dreamer: UnifiedModel, start: Start, commands: Tensor, told: Tensor, seed: int) -> Film:
     dream = Dream(dreamer, start.batch, seed=seed)
-    for step in range(len(commands)):
-        before = dream.present
-        dream.step(commands[step : step + 1])
-        yield before, told[step : step + 1], dream.present
+    for executed, known in zip(commands.split(1), told.split(1), strict=True):
+        dream.step(executed)
+        yield known, dream.present
 
 
 def _is_ended(watch: DriftWatch, numbers: Float[np.ndarray, " step 2"]) -> bool:

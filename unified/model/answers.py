@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unified.errors import UserError
-from unified.model.batch import Batch
+from unified.model.batch import Batch, join_moments
 from unified.model.network import diffusion
 from unified.model.network.backbone import Past
 from unified.model.network.sequence import (
@@ -157,7 +157,7 @@ class Answers(Tokens):
 
     def _moments(self, batch: Batch, before: Batch | None = None) -> list[tuple[Part, Tensor]]:
         shown, first = self._show(batch), int(before is None)
-        changed = self._compare(batch if before is None else _joined(before, batch))
+        changed = self._compare(batch if before is None else join_moments(before, batch))
         elements = {name: tokens.unbind(1) for name, tokens in [*shown.items(), *changed.items()]}
         parts = self._moment_parts(batch.num_moments, first)
         return [(part, elements[part.segment.name][part.moment - part.segment.is_change * first]) for part in parts]
@@ -313,13 +313,6 @@ class Answers(Tokens):
         source = device if generator is None else generator.device
         shapes = {name: (len(present.embodiment), *self.decoder(name).event_shape()) for name in query.wanted}
         return {n: torch.randn(shape, generator=generator, device=source).to(device) for n, shape in shapes.items()}
-
-
-def _joined(before: Batch, batch: Batch) -> Batch:
-    """What is seen and measured, the moments of one batch before those of another."""
-    at = {name: torch.cat([before.at[name], column], dim=1) for name, column in batch.at.items()}
-    images = torch.cat([before.images, batch.images], dim=1)
-    return replace(batch, images=images, at=at, ahead={}, ahead_is_pad=None, moment_is_pad=None)
 
 
 def _check_given(query: Query, now: int, first: int, seen: Sequence[Part]) -> None:

@@ -105,6 +105,13 @@ def stack_rows(batches: Sequence[Batch]) -> Batch:
     return Batch(**{name: join([getattr(batch, name) for batch in batches]) for name in fields})
 
 
+def join_moments(before: Batch, batch: Batch) -> Batch:
+    """What is seen and measured in both, the moments of one batch before those of another."""
+    at = {name: torch.cat([before.at[name], batch.at[name]], dim=1) for name in batch.at if name in before.at}
+    images = torch.cat([before.images, batch.images], dim=1)
+    return dataclasses.replace(batch, images=images, at=at, ahead={}, ahead_is_pad=None, moment_is_pad=None)
+
+
 def map_tensors[Tensors: Any](batch: Tensors, function: Callable[[Tensor], Tensor]) -> Tensors:
     """A dataclass with this done to every tensor in it, also to those in its mappings."""
 

@@ -242,6 +242,11 @@ def step_together(
         alike.setdefault(dream.standing, []).append(number)
     went: dict[int, tuple[Dream, dict[str, Tensor]]] = {}
     for numbers in alike.values():
+        if len(numbers) == 1:  # nothing to join
+            (number,) = numbers
+            alone = dreams[number].fork()
+            went[number] = alone, alone.step(commands[number])
+            continue
         together = Dream.joined([dreams[number] for number in numbers])
         answer = together.step(torch.cat([commands[number] for number in numbers]))
         for row, (number, dream) in enumerate(zip(numbers, together.split(), strict=True)):

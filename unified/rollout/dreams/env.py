@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -17,44 +17,16 @@ from PIL import Image
 from torch import Tensor
 
 from unified.errors import UserError
-from unified.model.batch import images_to_uint8
 from unified.model.model import UnifiedModel
-from unified.model.spec import PROPRIO, Embodiment
 from unified.rollout.dreams.dream import Dream, step_together
-from unified.rollout.dreams.starts import RecordedStarts, SimulatedStarts, Start, one_moment
+from unified.rollout.dreams.starts import RecordedStarts, SimulatedStarts, Start, observation_of, one_moment
+from unified.rollout.dreams.watch import DriftWatch
 from unified.rollout.policies import load_on_device
 
 REWARD, SUCCESS, END = "next.reward", "next.success", "next.terminated"
 FARTHEST = 1e6  # what the body measures stays within
 
 Observation = dict[str, Any]
-
-
-@runtime_checkable
-class Starts(Protocol):
-    """Where dreams start, and what the body that acts can do; see `unified.rollout.dreams.starts`."""
-
-    body: Embodiment
-    stride: int
-    low: Float[np.ndarray, " action_dim"]
-    high: Float[np.ndarray, " action_dim"]
-
-    def draw(self, seed: int) -> Start:
-        """The start that belongs to a seed."""
-        ...
-
-    def close(self) -> None:
-        """Give back what is open."""
-        ...
-
-
-@runtime_checkable
-class Watch(Protocol):
-    """Looks on and says how little a dream deserves belief; see `unified.rollout.dreams.watch`."""
-
-    def begin(self, start: Start) -> Any:
-        """One dream's notes, with `look(before, commands, after)` that returns numbers by name and `is_over`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +61,7 @@ class DreamEnv(gymnasium.Env[Observation, np.ndarray]):
     Attributes:
         body, embodiment, control_dt, cameras, image_size: of the body that acts.
         task: the instruction of the present episode in words.
-        start: of the present episode; its `reality` can go on beside the dream.
+        start: of the present episode; an environment's `reality` can go on beside the dream.
         dream: of the present episode.
 
     Raises:
@@ -111,7 +83,7 @@ class DreamEnv(gymnasium.Env[Observation, np.ndarray]):
         max_env_steps: int | None = None,
         threshold: float = 0.5,
         needs_judge: bool = True,
-        watch: Watch | None = None,
+        watch: DriftWatch | None = None,
         render_mode: str | None = None,
         **options: Any,
     ):
@@ -125,7 +97,7 @@ class DreamEnv(gymnasium.Env[Observation, np.ndarray]):
             )
         if (env is None) == (data is None):
             raise UserError("Say where dreams start: in an environment (env) or in a recording (data), one of them.")
-        self.starts: Starts = (
+        self.starts = (
             RecordedStarts(self.model, str(data), embodiment)
             if env is None
             else SimulatedStarts(self.model, env, env_kwargs, embodiment)
@@ -209,7 +181,7 @@ class DreamEnv(gymnasium.Env[Observation, np.ndarray]):
 
     def arrive(self, dream: Dream, answer: Mapping[str, Tensor]) -> None:
         """Take the dream that went on, and what it brought."""
-        before, self.dream, self._waiting = self.dream.present, dream, 0
+        self.dream, self._waiting = dream, 0
         judged = {column: float(answer[name][0, 0]) for column, name in self.judge.items() if name in answer}
         if not np.isfinite([*judged.values()]).all():
             raise UserError("The model imagined a reward that is not finite; its weights or statistics are broken.")
@@ -218,7 +190,7 @@ class DreamEnv(gymnasium.Env[Observation, np.ndarray]):
         self._said = {"is_success": probability > self.threshold, "success_probability": probability}
         self._ends = judged.get(END, 0.0) > 0.5
         if self._notes is not None:
-            self._said["drift"] = self._notes.look(before, self._commands, dream.present)
+            self._said["drift"] = self._notes.look(self._commands, dream.present)
             self._said["is_over"] = self._notes.is_over
         self._observation = self._observe()
 
@@ -237,7 +209,7 @@ class DreamEnv(gymnasium.Env[Observation, np.ndarray]):
         """The complete state; `set_sim_state` continues from it to the bit, in this or another `DreamEnv`."""
         if self._is_over and not self._elapsed:
             raise ResetNeeded("There is no state before the first reset(); call reset() before get_sim_state().")
-        notes = {name: getattr(self, name, None) for name in _STATE}
+        notes = {name: getattr(self, name) for name in _STATE}
         return DreamState(self.dream.fork(), {**notes, "_notes": None if self._notes is None else self._notes.fork()})
 
     def set_sim_state(self, state: DreamState) -> None:
@@ -310,7 +282,7 @@ class DreamEnv(gymnasium.Env[Observation, np.ndarray]):
         if "episode" not in options and "frame" not in options:
             start = self.starts.draw(seed)
         elif isinstance(self.starts, RecordedStarts):
-            start = self.starts.begin(int(options.get("episode", 0)), int(options.get("frame", 0)))
+            start = self.starts.begin(int(options.get("episode", 0)), int(options.get("frame", 0)), steps=0)
         else:
             raise UserError("episode and frame are those of a recording; this dream starts in an environment.")
         if options.get("task"):
@@ -328,11 +300,8 @@ class DreamEnv(gymnasium.Env[Observation, np.ndarray]):
         return Start(batch, self.body, self.frame_stride, None, {"observation": "given"})
 
     def _observe(self) -> Observation:
-        present, spec = self.dream.present, self.model.spec
-        pictures = images_to_uint8(present.images[0, 0]).movedim(1, -1).cpu().numpy()
-        measured = present.at[PROPRIO][0, 0, : self.body.proprio_dim].cpu().numpy().clip(-FARTHEST, FARTHEST)
-        pixels = {camera: pictures[spec.cameras.index(camera)] for camera in self.cameras}
-        return {"pixels": pixels, "agent_pos": measured.astype(np.float32)}
+        seen = observation_of(self.dream.present, self.body, self.model.spec)
+        return {**seen, "agent_pos": seen["agent_pos"].clip(-FARTHEST, FARTHEST).astype(np.float32)}
 
     def _checked(self, action: np.ndarray) -> Float32[np.ndarray, " action"]:
         space: Any = self.action_space

@@ -1,21 +1,21 @@
 """Where a dream starts: in a recording, where an environment is reset to, or from pictures; and what then happens."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from unified.data.heldout import open_dataset, pick_window
 from unified.data.lerobot3.pictures import read_picture
 from unified.errors import DataError, UserError, unknown_name
-from unified.model.batch import Batch
+from unified.model.batch import Batch, images_to_uint8
 from unified.model.model import UnifiedModel
-from unified.model.spec import ACTION, Embodiment
+from unified.model.spec import ACTION, PROPRIO, DataSpec, Embodiment
 from unified.model.stored.history import TRAINED
 from unified.rollout.builtin import Acting
 from unified.rollout.episodes import Decision, Observations, describe_body
@@ -124,6 +124,12 @@ class Start:
     reality: Recorded | Simulated | None
     about: Mapping[str, Any]
 
+    @property
+    def present(self) -> Batch:
+        """The last moment that is known, and nothing of what was done before."""
+        last = self.batch.num_moments - 1
+        return replace(self.batch.window(last, last), between={}, ahead={}, ahead_is_pad=None)
+
 
 class RecordedStarts:
     """Frames of a recording.
@@ -176,9 +182,19 @@ class RecordedStarts:
         about = {"data": self._root, "episode": episode, "frame": frame, "episode_was": status}
         return Start(batch.window(0, known - 1), self.body, self.stride, reality, about)
 
+    def recorded(self, episode: int) -> int:
+        """How many moments of an episode follow its first."""
+        (place,) = np.flatnonzero(self._source.cache.episode_index == episode)
+        frames = int(self._source.cache.bounds[place + 1] - self._source.cache.bounds[place])
+        return (frames - 1) // self.stride
+
+    def commands(self, episode: int, first: int, steps: int) -> Float[Tensor, " step env_step action_dim"]:
+        """What was executed in so many steps of an episode, from a moment of it on."""
+        return self.begin(episode, first * self.stride, steps, known=1).reality.commands  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+
     def draw(self, seed: int) -> Start:
-        """The beginning of one of `episodes`."""
-        return self.begin(int(np.random.default_rng(seed).choice(self.episodes)), 0)
+        """The beginning of one of `episodes`, without what then happened."""
+        return self.begin(int(np.random.default_rng(seed).choice(self.episodes)), 0, steps=0)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -268,6 +284,18 @@ def pictured_start(
         "start_proprio": "the mean of the training data" if proprio is None else list(proprio),
     }
     return Start(batch, body, stride, None, about)
+
+
+def pixels_of(moment: Batch, cameras: Sequence[str], spec: DataSpec) -> dict[str, UInt8[np.ndarray, " height width 3"]]:
+    """The pictures of a moment of one row, by camera."""
+    pictures = images_to_uint8(moment.images[0, 0]).movedim(1, -1).cpu().numpy()
+    return {camera: pictures[spec.cameras.index(camera)] for camera in cameras}
+
+
+def observation_of(moment: Batch, body: Embodiment, spec: DataSpec) -> Observations:
+    """A moment of one row as an environment would show it; `one_moment` is the other way."""
+    measured = moment.at[PROPRIO][0, 0, : body.proprio_dim].cpu().numpy()
+    return {"pixels": pixels_of(moment, body.cameras, spec), "agent_pos": measured}
 
 
 def one_moment(model: UnifiedModel, body: Embodiment, stride: int, observation: Observations, task: str) -> Batch:

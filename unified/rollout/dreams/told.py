@@ -11,12 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unified.errors import UserError, first_line
-from unified.model.batch import images_to_uint8
-from unified.model.spec import ACTION, PROPRIO, DataSpec
+from unified.model.spec import ACTION, DataSpec
 from unified.rollout.builtin import is_builtin, make_builtin
 from unified.rollout.dreams.dream import Dream
-from unified.rollout.dreams.starts import Recorded, Simulated, Start
-from unified.rollout.episodes import Decision
+from unified.rollout.dreams.starts import Recorded, Simulated, Start, observation_of
+from unified.rollout.episodes import Decision, Observations
 from unified.rollout.policies import ModelPolicy, load_on_device
 
 RECORDED, SHUFFLED, PLAN = "recorded", "shuffled", "plan"
@@ -148,20 +147,18 @@ class _Dreaming:
                 f"{', '.join(body.cameras)} every {start.stride}."
             )
         self._start, self._size = start, spec.image_size
-        self._moments: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
+        self._moments: list[Observations] = []
         self._executed: list[np.ndarray] = []
 
     def __call__(self, dream: Dream) -> Tensor:
         body, spec, present = self._start.body, dream.model.spec, dream.present
         if spec.image_size != self._size:
             raise UserError(f"The policy sees pictures of {self._size}, the dream's are {spec.image_size}.")
-        pictures = images_to_uint8(present.images[0, 0]).movedim(1, -1).cpu().numpy()
-        pixels = {camera: pictures[spec.cameras.index(camera)] for camera in body.cameras}
-        self._moments.append((pixels, present.at[PROPRIO][0, 0, : body.proprio_dim].cpu().numpy()))
+        self._moments.append(observation_of(present, body, spec))
         seen = self._moments[-self._policy.needs.history - 1 :]
         observation = {
-            "pixels": {camera: np.stack([one[camera] for one, _ in seen]) for camera in body.cameras},
-            "agent_pos": np.stack([measured for _, measured in seen]),
+            "pixels": {camera: np.stack([one["pixels"][camera] for one in seen]) for camera in body.cameras},
+            "agent_pos": np.stack([one["agent_pos"] for one in seen]),
         }
         none = np.zeros((0, self._start.stride, body.action_dim), np.float32)
         executed = np.concatenate([none, *(one[None] for one in self._executed[len(self._executed) - len(seen) + 1 :])])

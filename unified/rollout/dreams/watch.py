@@ -10,7 +10,7 @@ import json
 from collections import deque
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from unified.atomic import atomic_path
 from unified.errors import UserError, first_line
-from unified.model.batch import Batch
+from unified.model.batch import Batch, join_moments
 from unified.model.model import UnifiedModel
 from unified.model.network.sequence import MOMENT
 from unified.model.spec import ACTION
@@ -148,7 +148,7 @@ class Notes:
         self._watch, self._stride, self.is_over = watch, stride, False
         commands: Any = watch.model.decoder(ACTION)
         self._scale = commands.normalizer.std[spec.index(self._body.name), : self._body.action_dim].cpu()
-        self._moments = [start.batch.window(start.batch.num_moments - 1, start.batch.num_moments - 1)]
+        self._last = start.present
         span = max(1, round(SPAN_S / (stride * self._body.control_dt)))
         self._recent: deque[tuple[float, float]] = deque(maxlen=span)
 
@@ -160,18 +160,17 @@ class Notes:
     def fork(self) -> "Notes":
         """Another dream's notes that begin with these."""
         other = copy(self)
-        other._moments, other._recent = list(self._moments), copy(self._recent)
+        other._recent = copy(self._recent)
         return other
 
-    def look(self, before: Batch, commands: Float[Tensor, " 1 env_step action_dim"], after: Batch) -> dict[str, float]:
-        """Note what the commands brought; the means over the last second, by name."""
-        self._moments = [*self._moments[-1:], after]
+    def look(self, commands: Float[Tensor, " 1 env_step action_dim"], after: Batch) -> dict[str, float]:
+        """Note the moment that commands brought; the means over the last second, by name."""
         watch, width = self._watch, self._body.action_dim
-        joined = _in_time([before, after] if len(self._moments) < 2 else self._moments)
+        joined, self._last = join_moments(self._last, after), after
         told = commands[:, :, :width].cpu()
         shown = watch.recovered(joined, len(self._recent))[..., :width].cpu()
         error = ((shown - told) / self._scale)[:, : self._stride].square().mean()
-        strangeness = watch.familiar.distance(watch.features(replace(after, between={})))[0]
+        strangeness = watch.familiar.distance(watch.features(after))[0]
         self._recent.append((float(error), float(strangeness)))
         count = len(self._recent)
         means = [sum(numbers) / count for numbers in zip(*self._recent, strict=True)]
@@ -188,11 +187,3 @@ def _looks(images: Float[Tensor, " row camera 3 height width"]) -> Float[Tensor,
     sharpness = (F.adaptive_avg_pool2d(down + right, _GRID).mean(1, keepdim=True) + 1e-3).log()
     looks = torch.cat([F.adaptive_avg_pool2d(pictures, _GRID), sharpness], dim=1)
     return looks.flatten(1).unflatten(0, (len(images), -1)).flatten(1)
-
-
-def _in_time(moments: list[Batch]) -> Batch:
-    """One batch of moments that follow each other."""
-    first = replace(moments[0], between={}, ahead={}, ahead_is_pad=None, moment_is_pad=None)
-    images = torch.cat([moment.images for moment in moments], dim=1)
-    shared = set.intersection(*(set(moment.at) for moment in moments))
-    return replace(first, images=images, at={name: torch.cat([m.at[name] for m in moments], dim=1) for name in shared})

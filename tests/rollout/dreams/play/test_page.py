@@ -27,7 +27,7 @@ def tabs(server: Served) -> Generator[list[Tab]]:
 
 def press(tab: Tab, code: str, seconds: float = 0.0) -> None:
     tab.key(code, True)
-    time.sleep(seconds)
+    time.sleep(seconds)  # so long it is held
     tab.key(code, False)
 
 

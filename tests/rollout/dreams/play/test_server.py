@@ -47,6 +47,11 @@ class Client:
             if heard["type"] == kind:
                 return heard
 
+    def move(self, kind: str = "step") -> dict[str, Any]:
+        """A step, or one back, and what is then shown."""
+        self.say(kind)
+        return self.hear("moment")
+
     def start(self, name: str = REACH, **values: Any) -> dict[str, Any]:
         self.say("start", name=name, **values)
         return self.hear("moment")
@@ -86,8 +91,7 @@ def test_what_is_shown_is_the_dream_told_what_was_pushed(server: Served, model: 
         np.testing.assert_array_equal(pixels(first["pictures"]["dream corner2"], tmp_path), begun["pixels"]["corner2"])
         assert first["pictures"]["dream corner2"] == first["pictures"]["real corner2"]
         visitor.say("act", pushes=pushes, stamp=12.5)
-        visitor.say("step")
-        came = visitor.hear("moment")
+        came = visitor.move()
     env.step(action)
     seen, reward, _, _, info = env.step(action)
     np.testing.assert_array_equal(pixels(came["pictures"]["dream corner2"], tmp_path), seen["pixels"]["corner2"])
@@ -107,16 +111,12 @@ def test_back_is_where_it_was_in_the_dream_and_in_the_real_world(server: Served)
         visitor.say("act", pushes=[1, 0, 0, 0])
         moments = []
         for _ in range(3):
-            visitor.say("step")
-            moments.append(visitor.hear("moment"))
-        visitor.say("back")
-        back = visitor.hear("moment")
+            moments.append(visitor.move())
+        back = visitor.move("back")
         assert (back["number"], back["pictures"]) == (2, moments[1]["pictures"])
-        visitor.say("step")
-        assert visitor.hear("moment")["pictures"] == moments[2]["pictures"]
+        assert visitor.move()["pictures"] == moments[2]["pictures"]
         for _ in range(5):
-            visitor.say("back")
-            back = visitor.hear("moment")
+            back = visitor.move("back")
         assert back["number"] == 0
 
 
@@ -130,17 +130,15 @@ def test_it_goes_on_by_itself_until_told_to_stop(server: Served) -> None:
         pace = 20 / (time.monotonic() - began)
         assert pace < 31, "no faster than thirty a second"
         visitor.say("play", on=False)
-        time.sleep(0.5)
-        visitor.say("step")
-        last = visitor.hear("moment")["number"]
+        time.sleep(0.5)  # moments that were on their way arrive
+        last = visitor.move()["number"]
         while True:
             try:
                 last = _moment(visitor.socket.recv(timeout=0.5, decode=False))["number"]
             except TimeoutError:
                 break
-        time.sleep(0.3)
-        visitor.say("step")
-        assert visitor.hear("moment")["number"] == last + 1
+        time.sleep(0.3)  # in which it would go on, if it had not stopped
+        assert visitor.move()["number"] == last + 1
 
 
 def test_two_visitors_do_not_disturb_each_other(server: Served) -> None:
@@ -149,8 +147,7 @@ def test_two_visitors_do_not_disturb_each_other(server: Served) -> None:
         alone.say("act", pushes=[1, 1, 0, 0])
         wanted = []
         for _ in range(4):
-            alone.say("step")
-            wanted.append(alone.hear("moment")["pictures"])
+            wanted.append(alone.move()["pictures"])
     with client(server) as one, client(server) as other:
         assert one.hello["visitor"] != other.hello["visitor"]
         one.start(seed=3)
@@ -194,8 +191,7 @@ def test_rubbish_is_answered_with_an_error_and_the_dream_goes_on(server: Served)
         for message, wanted in RUBBISH:
             visitor.socket.send(message)
             assert wanted.lower() in visitor.hear("error")["message"].lower(), message
-        visitor.say("step")
-        assert visitor.hear("moment")["number"] == 1
+        assert visitor.move()["number"] == 1
 
 
 def test_a_message_that_is_too_large_ends_that_visit_alone(server: Served) -> None:
@@ -204,8 +200,7 @@ def test_a_message_that_is_too_large_ends_that_visit_alone(server: Served) -> No
         visitor.socket.send("x" * 20_000)
         with pytest.raises(ConnectionClosed):
             visitor.hear("moment")
-        other.say("step")
-        assert other.hear("moment")["number"] == 1
+        assert other.move()["number"] == 1
 
 
 def flood(visitor: Client) -> None:
@@ -219,23 +214,20 @@ def test_a_flood_is_told_so_then_ended_and_others_play_on(server: Served) -> Non
         visitor.start()
         with pytest.raises(ConnectionClosed):
             flood(visitor)
-        other.say("step")
-        assert other.hear("moment")["number"] == 1
+        assert other.move()["number"] == 1
 
 
 def test_whoever_comes_back_finds_their_dream(server: Served) -> None:
     with client(server) as visitor:
         visitor.start(seed=4)
-        visitor.say("step")
-        visitor.hear("moment")
+        visitor.move()
         name = visitor.hello["visitor"]
         with client(server, f"visitor={name}") as thief:
             assert thief.hello["visitor"] != name, "nobody takes a dream that is being played"
-    time.sleep(0.3)
+    time.sleep(0.3)  # the server notices who left
     with client(server, f"visitor={name}") as again:
         assert again.hello["visitor"] == name
-        again.say("step")
-        assert again.hear("moment")["number"] == 2
+        assert again.move()["number"] == 2
 
 
 def test_there_is_room_for_so_many(server: Served) -> None:
@@ -244,7 +236,7 @@ def test_there_is_room_for_so_many(server: Served) -> None:
             others = [stack.enter_context(client(server)) for _ in range(MAX_VISITORS - 1)]
             with pytest.raises(ConnectionClosed, match="dream here already"), client(server):
                 pass
-        time.sleep(0.3)
+        time.sleep(0.3)  # the server notices who left
         with client(server) as late:
             assert late.hello["visitor"] not in {visitor.hello["visitor"] for visitor in (first, *others)}
 
@@ -256,8 +248,7 @@ def test_a_film_is_kept_with_its_actions(server: Served) -> None:
         visitor.hear("saved")
         visitor.say("act", pushes=[0, 1, 0, 0])
         for _ in range(5):
-            visitor.say("step")
-            visitor.hear("moment")
+            visitor.move()
         visitor.say("record", on=False)
         path = Path(visitor.hear("saved")["path"])
     film = read_video(path)

@@ -56,7 +56,6 @@ class Visitor:
     is_playing: bool = False
     speed: float = 1.0
     left: float | None = None  # when they went away
-    steps: list[Callable[[], Moment]] = field(default_factory=list)
 
 
 class PlayServer:
@@ -223,7 +222,7 @@ class PlayServer:
             visitor.is_playing = False
             await self._start(connection, visitor, said)
         elif kind == "play":
-            session.describe()
+            session.describe()  # refuses what has not begun
             visitor.is_playing, visitor.speed = bool(said.get("on")), min(max(_number(said, "speed", 1.0), 0.1), 10.0)
         elif kind in ("step", "back"):
             visitor.is_playing = False
@@ -258,7 +257,7 @@ class PlayServer:
                 continue
             try:
                 moment = await self._do(lambda: visitor.session.step(visitor.pushes))
-                pace = min(visitor.session.describe()["fps"] * visitor.speed, _FASTEST)
+                pace = min(visitor.session.fps * visitor.speed, _FASTEST)
                 await self._show(connection, visitor, moment)
             except UserError as error:
                 visitor.is_playing = False

@@ -11,12 +11,12 @@ from jaxtyping import UInt8
 
 from unified.atomic import write_text
 from unified.errors import UserError, unknown_name
-from unified.model.batch import images_to_uint8
+from unified.model.batch import Batch
 from unified.model.model import UnifiedModel
 from unified.report.video import write_mp4
 from unified.rollout.dreams.env import DreamEnv, DreamState
 from unified.rollout.dreams.play.controls import action_of, controls_of, to_dicts
-from unified.rollout.dreams.starts import RecordedStarts, Simulated
+from unified.rollout.dreams.starts import RecordedStarts, Simulated, pixels_of
 
 Picture = UInt8[np.ndarray, " height width 3"]
 _STEPS_BACK = 200
@@ -120,18 +120,20 @@ class Session:
         self._now = self._moment({}, [0.0] * len(controls_of(env.body)))
         return self._now
 
+    @property
+    def fps(self) -> float:
+        """Moments a second, if the dream goes on at the world's own pace."""
+        env = self._started()
+        return 1 / (env.frame_stride * env.control_dt)
+
     def describe(self) -> dict[str, Any]:
         """What a page needs to know of the body."""
         env = self._started()
         starts = env.starts
         return {
-            "names": self._worlds.names,
-            "cameras": list(env.cameras),
             "controls": to_dicts(controls_of(env.body)),
-            "fps": 1 / (env.frame_stride * env.control_dt),
             "task": env.task,
             "episodes": starts.episodes if isinstance(starts, RecordedStarts) else None,
-            "has_real": isinstance(env.start.reality, Simulated),
         }
 
     def step(self, pushes: Sequence[float]) -> Moment:
@@ -148,7 +150,7 @@ class Session:
             if is_over:
                 break
         shown = None if real is None or commands is None else real.step(commands[0])
-        truth = {} if shown is None else self._pictures(shown.images[0, 0], "real ")
+        truth = {} if shown is None else self._pictures(shown, "real ")
         self._number += 1
         self._now = self._moment(truth, list(pushes), reward, info, is_over)
         if self._film is not None and len(self._film) < _LONGEST_FILM:
@@ -169,7 +171,7 @@ class Session:
 
     def record(self, is_on: bool) -> Path | None:
         """Begin a film, or write the one that was begun, with its actions beside it; returns where."""
-        film, fps = self._film, self.describe()["fps"]
+        film, fps = self._film, self.fps
         if is_on:
             self._film = [np.concatenate([*self._now.pictures.values()], axis=1)]
             self._first_action = len(self._actions)
@@ -203,9 +205,9 @@ class Session:
         is_over: bool = False,
     ) -> Moment:
         env, info = self._started(), info or {}
-        pictures = self._pictures(env.dream.present.images[0, 0], "dream ")
+        pictures = self._pictures(env.dream.present, "dream ")
         if not self._number and isinstance(env.start.reality, Simulated):
-            truth = self._pictures(env.dream.present.images[0, 0], "real ")
+            truth = self._pictures(env.dream.present, "real ")
         said = {
             "number": self._number,
             "seconds": self._number * env.frame_stride * env.control_dt,
@@ -217,8 +219,7 @@ class Session:
         }
         return Moment({**pictures, **truth}, said)
 
-    def _pictures(self, images: Any, prefix: str) -> dict[str, Picture]:
+    def _pictures(self, moment: Batch, prefix: str) -> dict[str, Picture]:
         env = self._started()
-        pixels = images_to_uint8(images).movedim(1, -1).cpu().numpy()
-        slots = env.model.spec.cameras
-        return {f"{prefix}{camera}": pixels[slots.index(camera)] for camera in env.cameras}
+        pixels = pixels_of(moment, env.cameras, env.model.spec)
+        return {f"{prefix}{camera}": picture for camera, picture in pixels.items()}
