@@ -32,8 +32,9 @@ def record(
     provenance: Mapping[str, Any] | None = None,
     robot: str = "toy",
     seed: int = 0,
+    rests: bool = True,
 ) -> list[dict[str, np.ndarray]]:
-    """Write a data set; the second half of every episode has another task; `columns` are around 40.
+    """Write a data set; if it `rests`, the second half of every episode has another task; `columns` are around 40.
 
     Returns what was written.
     """
@@ -58,7 +59,8 @@ def record(
         frames = {f"observation.images.{camera}": _film(rng, length, size) for camera in cameras}
         frames |= {name: rng.normal(size=(length, dim)).astype(np.float32) for name, dim in sizes.items()}
         frames |= {name: rng.normal(40, size=(length, dim)).astype(np.float32) for name, dim in columns.items()}
-        writer.save_episode(frames, [f"task {number % 2}" if t < length // 2 else "then rest" for t in range(length)])
+        task, rest = f"task {number % 2}", length // 2 if rests else length
+        writer.save_episode(frames, [task if t < rest else "then rest" for t in range(length)])
         episodes.append(frames)
     writer.finish()
     return episodes

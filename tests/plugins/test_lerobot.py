@@ -61,7 +61,7 @@ def test_a_checkpoint_of_ours_answers_the_same_as_a_policy_of_lerobot_and_back(
 
 
 def test_windows_and_statistics_are_those_of_unified(tmp_path: Path) -> None:
-    """Also where windows reach past the end of an episode."""
+    """Also where windows reach past the end of an episode; LeRobot tells a window no instruction but its first."""
     from lerobot.datasets.factory import resolve_delta_timestamps
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
@@ -69,7 +69,7 @@ def test_windows_and_statistics_are_those_of_unified(tmp_path: Path) -> None:
     from lerobot_policy_unified.modeling_unified import UnifiedPolicy
     from lerobot_policy_unified.windows import to_windows
 
-    record(tmp_path / "set", lengths=(9, 12), cameras=("front", "rear"), size=(32, 48))
+    record(tmp_path / "set", lengths=(9, 12), cameras=("front", "rear"), size=(32, 48), rests=False)
     spec = small_spec(embodiments=(Embodiment("toy", 3, 2, ("front", "rear"), 0.1),), cameras=("front", "rear"))
     network = small_config().to_dict()
     config = UnifiedConfig.of(spec, "toy", frame_stride=spec.frame_stride, device="cpu", network=network)
